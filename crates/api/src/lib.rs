@@ -1,1 +1,3 @@
 //! api
+pub mod quantity;
+pub mod selector;
