@@ -1,0 +1,129 @@
+//! What a client learns of the API before it asks for an object: groups, versions, resources.
+
+use serde_json::{Value, json};
+
+use crate::catalog::{self, Resource, VERBS};
+
+/// `/api`: the versions of the core group.
+pub fn core_versions(server_address: &str) -> Value {
+    json!({"kind": "APIVersions", "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}]})
+}
+
+/// `/apis`: the named groups.
+pub fn group_list() -> Value {
+    let groups: Vec<Value> = named_groups().map(|(group, versions)| group_json(group, &versions)).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// `/apis/GROUP`.
+pub fn group(name: &str) -> Option<Value> {
+    let (group, versions) = named_groups().find(|(group, _)| *group == name)?;
+    let mut json = group_json(group, &versions);
+    json["kind"] = "APIGroup".into();
+    json["apiVersion"] = "v1".into();
+    Some(json)
+}
+
+fn named_groups() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    catalog::groups().into_iter().filter(|(group, _)| !group.is_empty())
+}
+
+fn group_json(group: &str, versions: &[&str]) -> Value {
+    let version = |v: &&str| json!({"groupVersion": format!("{group}/{v}"), "version": v});
+    let list: Vec<Value> = versions.iter().map(version).collect();
+    json!({"name": group, "versions": list, "preferredVersion": list[0]})
+}
+
+/// `/api/v1` and `/apis/GROUP/VERSION`: the resources, subresources after theirs.
+pub fn resource_list(group: &str, version: &str) -> Option<Value> {
+    let mut list = Vec::new();
+    let mut group_version = String::new();
+    for resource in catalog::resources().iter().filter(|r| r.group == group && r.version == version) {
+        group_version = resource.api_version();
+        let mut json = json!({
+            "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
+            "kind": resource.kind, "verbs": VERBS,
+        });
+        names(resource, &mut json);
+        list.push(json);
+        for sub in resource.subresources {
+            let mut json = json!({
+                "name": format!("{}/{}", resource.plural, sub.name()), "singularName": "",
+                "namespaced": resource.namespaced, "kind": resource.kind, "verbs": sub.verbs(),
+            });
+            if let Some((group, version, kind)) = sub.body() {
+                json["kind"] = kind.into();
+                if !group.is_empty() {
+                    json["group"] = group.into();
+                    json["version"] = version.into();
+                }
+            }
+            list.push(json);
+        }
+    }
+    (!list.is_empty()).then(|| {
+        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list})
+    })
+}
+
+fn names(resource: &Resource, json: &mut Value) {
+    if !resource.short_names.is_empty() {
+        json["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        json["categories"] = json!(resource.categories);
+    }
+}
+
+/// `/api` and `/apis` in one document each, for clients that ask for `APIGroupDiscoveryList`.
+pub fn aggregated(core: bool, version: &str) -> Value {
+    let mut items = Vec::new();
+    for (group, versions) in catalog::groups().into_iter().filter(|(group, _)| group.is_empty() == core) {
+        let versions: Vec<Value> = versions
+            .iter()
+            .map(|v| json!({"version": v, "freshness": "Current", "resources": aggregated_resources(group, v)}))
+            .collect();
+        items.push(json!({"metadata": {"name": group, "creationTimestamp": null}, "versions": versions}));
+    }
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
+        "metadata": {}, "items": items})
+}
+
+fn aggregated_resources(group: &str, version: &str) -> Vec<Value> {
+    let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
+    let rows = catalog::resources().iter().filter(|r| r.group == group && r.version == version);
+    rows.map(|resource| {
+        let scope = if resource.namespaced { "Namespaced" } else { "Cluster" };
+        let own = kind(resource.group, resource.version, resource.kind);
+        let mut json = json!({
+            "resource": resource.plural, "responseKind": own, "scope": scope,
+            "singularResource": resource.singular, "verbs": VERBS,
+        });
+        names(resource, &mut json);
+        if !resource.subresources.is_empty() {
+            let subresource = |sub: &catalog::Subresource| {
+                let body = sub.body().map_or_else(|| own.clone(), |(g, v, k)| kind(g, v, k));
+                json!({"subresource": sub.name(), "responseKind": body, "verbs": sub.verbs()})
+            };
+            json["subresources"] = resource.subresources.iter().map(subresource).collect();
+        }
+        json
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn core_and_named_groups_are_told_apart() {
+        assert_eq!(group_list()["groups"][0]["name"], "coordination.k8s.io");
+        assert!(group("nope").is_none() && resource_list("", "v2").is_none());
+        let core = resource_list("", "v1").unwrap();
+        let names: Vec<&str> = core["resources"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
+        assert!(names.contains(&"pods") && names.contains(&"pods/binding"));
+        assert_eq!(aggregated(true, "v2")["items"].as_array().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,251 @@
+//! Strategic merge patch: a merge patch that knows, from the schema, which lists are merged by a key.
+
+use serde_json::{Map, Value};
+
+use super::{Field, PatchStrategy, Schemas, Shape, TypeId};
+
+const DIRECTIVE: &str = "$patch";
+const RETAIN_KEYS: &str = "$retainKeys";
+const DELETE_FROM_LIST: &str = "$deleteFromPrimitiveList/";
+const ELEMENT_ORDER: &str = "$setElementOrder/";
+
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum PatchError {
+    #[error("{path}: the patch holds {got:?} for `$patch`; supported: replace, delete, merge")]
+    Directive { path: String, got: String },
+    #[error("{path}: map: {item} does not contain declared merge key: {key}")]
+    MergeKey { path: String, key: String, item: String },
+    #[error("{path}: {directive} must be a list")]
+    NotAList { path: String, directive: String },
+}
+
+impl Schemas {
+    /// `document` with `patch` applied. The result still has to be fitted and validated.
+    pub fn apply_strategic(&self, id: TypeId, document: Value, patch: Value) -> Result<Value, PatchError> {
+        merge_value(self, Some(&Shape::Object(id)), document, patch, "")
+    }
+}
+
+/// What a field is under the schema; of a field that the schema doesn't know, merge patch's rules hold.
+fn field_of<'a>(schemas: &'a Schemas, shape: Option<&Shape>, name: &str) -> (Option<&'a Field>, Option<Shape>) {
+    match shape {
+        Some(Shape::Object(id)) => {
+            let field = schemas.get(*id).field(name);
+            (field, field.map(|f| f.shape.clone()))
+        }
+        Some(Shape::Map(item)) => (None, Some((**item).clone())),
+        _ => (None, None),
+    }
+}
+
+fn merge_value(
+    schemas: &Schemas,
+    shape: Option<&Shape>,
+    old: Value,
+    patch: Value,
+    path: &str,
+) -> Result<Value, PatchError> {
+    match (old, patch) {
+        (Value::Object(old), Value::Object(patch)) => merge_object(schemas, shape, old, patch, path).map(Value::Object),
+        (_, Value::Object(patch)) => merge_object(schemas, shape, Map::new(), patch, path).map(Value::Object),
+        (_, patch) => Ok(patch),
+    }
+}
+
+fn merge_object(
+    schemas: &Schemas,
+    shape: Option<&Shape>,
+    mut old: Map<String, Value>,
+    mut patch: Map<String, Value>,
+    path: &str,
+) -> Result<Map<String, Value>, PatchError> {
+    match patch.remove(DIRECTIVE) {
+        None => {}
+        Some(Value::String(word)) if word == "merge" => {}
+        Some(Value::String(word)) if word == "replace" => return Ok(patch),
+        Some(Value::String(word)) if word == "delete" => return Ok(Map::new()),
+        Some(other) => return Err(PatchError::Directive { path: path.to_owned(), got: other.to_string() }),
+    }
+    if let Some(keys) = patch.remove(RETAIN_KEYS) {
+        let keys = list(keys, path, RETAIN_KEYS)?;
+        old.retain(|name, _| keys.iter().any(|key| key == name));
+    }
+    let mut orders = Map::new();
+    let directives: Vec<String> = patch.keys().filter(|name| name.starts_with('$')).cloned().collect();
+    for name in directives {
+        let value = patch.remove(&name).expect("listed above");
+        if let Some(field) = name.strip_prefix(DELETE_FROM_LIST) {
+            let gone = list(value, path, &name)?;
+            if let Some(Value::Array(items)) = old.get_mut(field) {
+                items.retain(|item| !gone.contains(item));
+            }
+        } else if let Some(field) = name.strip_prefix(ELEMENT_ORDER) {
+            orders.insert(field.to_owned(), value);
+        }
+    }
+    for (name, value) in patch {
+        if value.is_null() {
+            old.remove(&name);
+            continue;
+        }
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let (field, shape) = field_of(schemas, shape, &name);
+        let was = old.remove(&name);
+        let merged = match (was, value, field.map(|f| &f.patch)) {
+            (was, Value::Array(items), Some(PatchStrategy { merge_key: Some(key), .. })) => {
+                let was = match was {
+                    Some(Value::Array(was)) => was,
+                    _ => Vec::new(),
+                };
+                Value::Array(merge_list(schemas, shape.as_ref(), key, was, items, orders.remove(&name), &path)?)
+            }
+            (was, value, _) => merge_value(schemas, shape.as_ref(), was.unwrap_or(Value::Null), value, &path)?,
+        };
+        old.insert(name, merged);
+    }
+    // An order may come alone, without a change of the list.
+    for (name, order) in orders {
+        if let Some(Value::Array(items)) = old.get_mut(&name)
+            && let (Some(field), _) = field_of(schemas, shape, &name)
+            && let Some(key) = field.patch.merge_key
+        {
+            let server: Vec<Value> = items.iter().map(|item| identity(item, key)).collect();
+            *items = ordered(std::mem::take(items), key, &server, &list(order, path, ELEMENT_ORDER)?);
+        }
+    }
+    Ok(old)
+}
+
+fn merge_list(
+    schemas: &Schemas,
+    shape: Option<&Shape>,
+    key: &str,
+    mut items: Vec<Value>,
+    patch: Vec<Value>,
+    order: Option<Value>,
+    path: &str,
+) -> Result<Vec<Value>, PatchError> {
+    let item_shape = match shape {
+        Some(Shape::Array(item)) => Some(&**item),
+        _ => None,
+    };
+    let server: Vec<Value> = items.iter().map(|item| identity(item, key)).collect();
+    if patch.iter().any(|item| item.get(DIRECTIVE).is_some_and(|word| word == "replace")) {
+        let keep = |item: &Value| item.get(DIRECTIVE).is_none_or(|word| word != "replace");
+        return Ok(patch.into_iter().filter(|item| keep(item)).collect());
+    }
+    for change in patch {
+        if key.is_empty() {
+            if !items.contains(&change) {
+                items.push(change);
+            }
+            continue;
+        }
+        let id = identity(&change, key);
+        if id.is_null() {
+            let (path, key) = (path.to_owned(), key.to_owned());
+            return Err(PatchError::MergeKey { path, key, item: change.to_string() });
+        }
+        let at = items.iter().position(|item| identity(item, key) == id);
+        if change.get(DIRECTIVE).is_some_and(|word| word == "delete") {
+            items.retain(|item| identity(item, key) != id);
+        } else if let Some(at) = at {
+            let old = std::mem::take(&mut items[at]);
+            items[at] = merge_value(schemas, item_shape, old, change, path)?;
+        } else {
+            items.push(merge_value(schemas, item_shape, Value::Null, change, path)?);
+        }
+    }
+    match order {
+        Some(order) => Ok(ordered(items, key, &server, &list(order, path, ELEMENT_ORDER)?)),
+        None => Ok(items),
+    }
+}
+
+/// What tells an item of a merged list from the others: its merge key's value, or itself.
+fn identity(item: &Value, key: &str) -> Value {
+    if key.is_empty() { item.clone() } else { item.get(key).cloned().unwrap_or(Value::Null) }
+}
+
+/// Items that the patch names stand in its order; those that only the server has keep their place among them.
+fn ordered(items: Vec<Value>, key: &str, server: &[Value], order: &[Value]) -> Vec<Value> {
+    let order: Vec<Value> = order.iter().map(|entry| identity(entry, key)).collect();
+    let rank = |item: &Value, of: &[Value]| of.iter().position(|id| *id == identity(item, key));
+    let (mut named, mut others): (Vec<Value>, Vec<Value>) = items.into_iter().partition(|i| rank(i, &order).is_some());
+    named.sort_by_key(|item| rank(item, &order));
+    others.sort_by_key(|item| rank(item, server).unwrap_or(usize::MAX));
+    let mut result = Vec::with_capacity(named.len() + others.len());
+    let mut others = others.into_iter().peekable();
+    for item in named {
+        if let Some(place) = rank(&item, server) {
+            while let Some(other) = others.next_if(|other| rank(other, server).is_some_and(|at| at < place)) {
+                result.push(other);
+            }
+        }
+        result.push(item);
+    }
+    result.extend(others);
+    result
+}
+
+fn list(value: Value, path: &str, directive: &str) -> Result<Vec<Value>, PatchError> {
+    match value {
+        Value::Array(items) => Ok(items),
+        _ => Err(PatchError::NotAList { path: path.to_owned(), directive: directive.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::builtin;
+    use super::*;
+    use serde_json::json;
+
+    fn apply(document: Value, patch: Value) -> Result<Value, PatchError> {
+        let id = builtin().of_kind("", "v1", "Pod").unwrap();
+        builtin().apply_strategic(id, document, patch)
+    }
+
+    #[test]
+    fn lists_are_merged_by_key_and_ordered() {
+        let pod = json!({"spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}});
+        let patch = json!({"spec": {
+            "$setElementOrder/containers": [{"name": "c"}, {"name": "a"}],
+            "containers": [{"name": "a", "image": "2"}, {"name": "c", "image": "3"}]}});
+        let merged = apply(pod, patch).unwrap();
+        let order: Vec<_> = merged["spec"]["containers"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
+        assert_eq!(order, ["c", "a", "b"]);
+        assert_eq!(merged["spec"]["containers"][1]["image"], "2");
+    }
+
+    #[test]
+    fn items_and_fields_are_deleted_by_directive_and_by_null() {
+        let pod = json!({"metadata": {"labels": {"x": "1"}, "finalizers": ["a", "b"]},
+            "spec": {"volumes": [{"name": "v", "emptyDir": {}}], "containers": [{"name": "a"}, {"name": "b"}]}});
+        let patch = json!({"metadata": {"labels": {"x": null}, "$deleteFromPrimitiveList/finalizers": ["a"]},
+            "spec": {"containers": [{"name": "b", "$patch": "delete"}],
+                     "volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}});
+        assert_eq!(
+            apply(pod, patch).unwrap(),
+            json!({"metadata": {"labels": {}, "finalizers": ["b"]},
+                "spec": {"volumes": [{"name": "v", "hostPath": {"path": "/x"}}], "containers": [{"name": "a"}]}})
+        );
+    }
+
+    #[test]
+    fn atomic_lists_and_unknown_fields_are_replaced() {
+        let pod = json!({"spec": {"containers": [{"name": "a", "command": ["x", "y"]}], "odd": [1, 2]}});
+        let patch = json!({"spec": {"containers": [{"name": "a", "command": ["z"]}], "odd": [3]}});
+        let merged = apply(pod, patch).unwrap();
+        assert_eq!(merged["spec"], json!({"containers": [{"name": "a", "command": ["z"]}], "odd": [3]}));
+    }
+
+    #[test]
+    fn an_item_without_its_key_is_an_error_that_names_the_path() {
+        let error = apply(json!({}), json!({"spec": {"containers": [{"image": "x"}]}})).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "spec.containers: map: {\"image\":\"x\"} does not contain declared merge key: name"
+        );
+    }
+}

@@ -1,0 +1,265 @@
+//! Services: their addresses and ports are given once and stay.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::ServiceSpec;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::{Value, json};
+
+use super::{Claim, Strategy, Want, keep, typed};
+use crate::field::{Errors, Path};
+use crate::meta;
+use crate::validation::{meta::labels, names, pod::number};
+
+pub struct Services;
+
+const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+
+fn has_node_ports(kind: &str) -> bool {
+    matches!(kind, "NodePort" | "LoadBalancer")
+}
+
+impl Strategy for Services {
+    fn name_rule(&self) -> fn(&str) -> Vec<String> {
+        names::dns_1035_label
+    }
+
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };
+        let kind = spec.get("type").and_then(Value::as_str).unwrap_or("ClusterIP").to_owned();
+        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+            let unset = port.get("targetPort").is_none_or(|target| *target == 0 || *target == "");
+            if unset {
+                port["targetPort"] = port["port"].clone();
+            }
+        }
+        if spec.get("sessionAffinity").is_some_and(|affinity| affinity == "ClientIP") {
+            spec.entry("sessionAffinityConfig").or_insert_with(|| json!({"clientIP": {"timeoutSeconds": 10800}}));
+        }
+        if kind == "ExternalName" {
+            return;
+        }
+        spec.entry("internalTrafficPolicy").or_insert("Cluster".into());
+        spec.entry("ipFamilies").or_insert(json!(["IPv4"]));
+        spec.entry("ipFamilyPolicy").or_insert("SingleStack".into());
+        if has_node_ports(&kind) {
+            spec.entry("externalTrafficPolicy").or_insert("Cluster".into());
+        }
+        if kind == "LoadBalancer" {
+            spec.entry("allocateLoadBalancerNodePorts").or_insert(Value::Bool(true));
+        }
+        // The old field and the list say the same.
+        let first = spec.get("clusterIPs").and_then(|ips| ips.get(0)).cloned();
+        match (spec.get("clusterIP").cloned(), first) {
+            (Some(ip), None) => {
+                spec.insert("clusterIPs".into(), json!([ip]));
+            }
+            (None, Some(ip)) => {
+                spec.insert("clusterIP".into(), ip);
+            }
+            _ => {}
+        }
+    }
+
+    fn prepare_for_create(&self, object: &mut Value) {
+        object["status"] = json!({"loadBalancer": {}});
+    }
+
+    fn prepare_for_update(&self, object: &mut Value, old: &Value) {
+        keep(object, old, "status");
+        let (was, spec) = (&old["spec"], &mut object["spec"]);
+        let kind = spec["type"].as_str().unwrap_or("").to_owned();
+        if kind == "ExternalName" {
+            return;
+        }
+        if spec.get("clusterIP").is_none() && was.get("clusterIP").is_some() {
+            spec["clusterIP"] = was["clusterIP"].clone();
+            spec["clusterIPs"] = was["clusterIPs"].clone();
+        }
+        if !has_node_ports(&kind) {
+            // Ports that the old type had are given back, unless the new object asks for one, which is refused below.
+            let olds: HashSet<i64> = node_ports(was).collect();
+            for port in spec["ports"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+                if port.get("nodePort").and_then(Value::as_i64).is_some_and(|port| olds.contains(&port)) {
+                    port.remove("nodePort");
+                }
+            }
+            if let Some(spec) = spec.as_object_mut() {
+                spec.remove("externalTrafficPolicy");
+            }
+            return;
+        }
+        let old_ports = was["ports"].as_array().cloned().unwrap_or_default();
+        for port in spec["ports"].as_array_mut().into_iter().flatten() {
+            if port.get("nodePort").is_some() {
+                continue;
+            }
+            let same = |old: &&Value| old["port"] == port["port"] && old["protocol"] == port["protocol"];
+            if let Some(node_port) = old_ports.iter().find(same).and_then(|old| old.get("nodePort")) {
+                port["nodePort"] = node_port.clone();
+            }
+        }
+    }
+
+    fn validate(&self, object: &Value, errors: &mut Errors) {
+        let path = Path::new("spec");
+        let spec: ServiceSpec = typed(object.get("spec"));
+        let kind = spec.type_.as_deref().unwrap_or("");
+        if !TYPES.contains(&kind) {
+            errors.not_supported(&path.child("type"), kind, &TYPES);
+        }
+        let headless = spec.cluster_ip.as_deref() == Some("None");
+        let ports_path = path.child("ports");
+        let ports = spec.ports.unwrap_or_default();
+        if ports.is_empty() && !headless && kind != "ExternalName" {
+            errors.required(&ports_path, "");
+        }
+        if headless && has_node_ports(kind) {
+            let why = format!("may not be set to 'None' for {kind} services");
+            errors.invalid(&path.child("clusterIPs").index(0), "None", why);
+        }
+        if kind == "ExternalName" {
+            match spec.external_name.as_deref().map(|name| name.trim_end_matches('.')).unwrap_or("") {
+                "" => errors.required(&path.child("externalName"), ""),
+                name => errors.extend(&path.child("externalName"), name, names::dns_subdomain(name)),
+            }
+        }
+        let (mut seen, mut numbers, mut node) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for (at, port) in ports.iter().enumerate() {
+            let path = ports_path.index(at);
+            match port.name.as_deref().filter(|name| !name.is_empty()) {
+                None if ports.len() > 1 => errors.required(&path.child("name"), ""),
+                None => {}
+                Some(name) => {
+                    errors.extend(&path.child("name"), name, names::dns_label(name));
+                    if !seen.insert(name) {
+                        errors.duplicate(&path.child("name"), name);
+                    }
+                }
+            }
+            number(port.port, &path.child("port"), errors);
+            let protocol = port.protocol.as_deref().unwrap_or("TCP");
+            if !["SCTP", "TCP", "UDP"].contains(&protocol) {
+                errors.not_supported(&path.child("protocol"), protocol, &["SCTP", "TCP", "UDP"]);
+            }
+            match &port.target_port {
+                Some(IntOrString::Int(target)) => number(*target, &path.child("targetPort"), errors),
+                Some(IntOrString::String(name)) => {
+                    errors.extend(&path.child("targetPort"), name, names::port_name(name));
+                }
+                None => {}
+            }
+            if !numbers.insert((protocol, port.port)) {
+                errors.duplicate(&path, json!({"port": port.port, "protocol": protocol}));
+            }
+            if let Some(node_port) = port.node_port.filter(|p| *p != 0) {
+                if !has_node_ports(kind) {
+                    errors.forbidden(&path.child("nodePort"), format!("may not be used when `type` is '{kind}'"));
+                } else if !node.insert((protocol, node_port)) {
+                    errors.duplicate(&path.child("nodePort"), node_port);
+                }
+            }
+        }
+        let affinity = spec.session_affinity.as_deref().unwrap_or("");
+        if !["ClientIP", "None"].contains(&affinity) {
+            errors.not_supported(&path.child("sessionAffinity"), affinity, &["ClientIP", "None"]);
+        }
+        labels(object["spec"].get("selector"), &path.child("selector"), errors);
+        if let Some(ip) = spec.cluster_ip.as_deref().filter(|ip| !["", "None"].contains(ip)) {
+            let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+            if ip.parse::<IpAddr>().is_err() {
+                errors.invalid(&path.child("clusterIPs").index(0), ip, why);
+            }
+        }
+        let external = path.child("externalIPs");
+        for (at, ip) in spec.external_ips.iter().flatten().enumerate() {
+            match ip.parse::<IpAddr>() {
+                Ok(ip) if ip.is_loopback() || ip.is_unspecified() => {
+                    errors.invalid(&external.index(at), ip.to_string(), "may not be the loopback or unspecified address");
+                }
+                Ok(_) => {}
+                Err(_) => errors.invalid(&external.index(at), ip.as_str(), "must be a valid IP address"),
+            }
+        }
+    }
+
+    /// A service keeps its address for as long as it has one.
+    fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        let path = Path::new("spec");
+        let (new, was) = (meta::text_at(object, "spec.clusterIP"), meta::text_at(old, "spec.clusterIP"));
+        let external = meta::text_at(object, "spec.type") == "ExternalName";
+        if !was.is_empty() && new != was && !external {
+            errors.invalid(&path.child("clusterIPs").index(0), new, "may not change once set");
+        }
+    }
+
+    fn wants(&self, object: &Value, _old: Option<&Value>) -> Vec<Want> {
+        let kind = meta::text_at(object, "spec.type");
+        let mut wants = Vec::new();
+        if kind == "ExternalName" {
+            return wants;
+        }
+        if meta::text_at(object, "spec.clusterIP").is_empty() {
+            wants.push(Want::ServiceIp);
+        }
+        let allocate = object["spec"]["allocateLoadBalancerNodePorts"] != Value::Bool(false);
+        if kind == "NodePort" || (kind == "LoadBalancer" && allocate) {
+            let ports = object["spec"]["ports"].as_array().into_iter().flatten().enumerate();
+            let unset = ports.filter(|(_, port)| port.get("nodePort").is_none());
+            wants.extend(unset.map(|(at, _)| Want::NodePort(at)));
+        }
+        wants
+    }
+
+    fn claims(&self, object: &Value) -> Vec<Claim> {
+        let ip = meta::text_at(object, "spec.clusterIP");
+        let mut claims = Vec::new();
+        if !["", "None"].contains(&ip) {
+            claims.push(Claim::ServiceIp(ip.to_owned()));
+        }
+        claims.extend(node_ports(&object["spec"]).filter_map(|port| i32::try_from(port).ok()).map(Claim::NodePort));
+        claims.sort();
+        claims.dedup();
+        claims
+    }
+}
+
+fn node_ports(spec: &Value) -> impl Iterator<Item = i64> {
+    let ports = spec.get("ports").and_then(Value::as_array).into_iter().flatten();
+    ports.filter_map(|port| port.get("nodePort").and_then(Value::as_i64)).filter(|port| *port != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(spec: Value) -> Value {
+        json!({"metadata": {"name": "s", "namespace": "default"}, "spec": spec})
+    }
+
+    #[test]
+    fn target_port_left_out_equals_port_and_ports_are_wanted() {
+        let mut s = service(json!({"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}]}));
+        Services.default(&mut s);
+        assert_eq!(s["spec"]["ports"][0]["targetPort"], 80);
+        assert_eq!(Services.wants(&s, None), [Want::ServiceIp, Want::NodePort(0)]);
+    }
+
+    #[test]
+    fn address_and_node_ports_stay_when_an_update_leaves_them_out() {
+        let old = service(json!({"type": "NodePort", "clusterIP": "10.0.0.9", "clusterIPs": ["10.0.0.9"],
+            "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}]}));
+        let mut new = service(json!({"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}]}));
+        Services.prepare_for_update(&mut new, &old);
+        assert_eq!(new["spec"]["clusterIP"], "10.0.0.9");
+        assert_eq!(new["spec"]["ports"][0]["nodePort"], 30001);
+        assert_eq!(Services.claims(&new), [Claim::ServiceIp("10.0.0.9".into()), Claim::NodePort(30001)]);
+
+        let mut moved = new.clone();
+        moved["spec"]["clusterIP"] = "10.0.0.10".into();
+        let mut errors = Errors::default();
+        Services.validate_update(&moved, &old, &mut errors);
+        assert!(errors.0[0].to_string().contains("may not change once set"));
+    }
+}
