@@ -65,12 +65,10 @@ try {
         json(['error' => 'cmd is get (with key) or set (with key and value)']);
     }
     if ($_SERVER['REQUEST_METHOD'] === 'POST') {
-        // One message is one line.
+        // One message is one line, of at most 250 characters (the pattern matches no broken UTF-8).
         $message = trim(preg_replace('/\s+/', ' ', text($_POST, 'message') ?? ''));
-        if ($message !== '') {
-            write(function (Redis $master) use ($message) {
-                $master->append(MESSAGES, "\n" . mb_strcut($message, 0, 1000));
-            });
+        if (preg_match('/^.{1,250}/u', $message, $match)) {
+            write(fn (Redis $master) => $master->append(MESSAGES, "\n" . $match[0]));
         }
         // So that a reload of the page does not submit once more.
         header('Location: ' . strtok($_SERVER['REQUEST_URI'], '?'), true, 303);
