@@ -1,0 +1,6 @@
+//! The node agent: keeps the containers of this node as the API says. `main` wires; everything else is here, so that tests
+//! and hollow nodes can run a kubelet within their own process.
+
+pub mod names;
+pub mod pod;
+pub mod runtime;
