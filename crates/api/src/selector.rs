@@ -147,6 +147,12 @@ pub struct Selector {
     nothing: bool,
 }
 
+impl Default for Selector {
+    fn default() -> Self {
+        Self::everything()
+    }
+}
+
 impl Selector {
     pub fn everything() -> Self {
         Self { requirements: Vec::new(), nothing: false }
