@@ -41,9 +41,14 @@ impl Health {
     /// Takes the port; port 0 means that the daemon has no such listener.
     pub fn bind(listen: ListenFlag) -> Result<Self, FlagError> {
         let listener = if listen.address.port() == 0 { None } else { Some(listen.bind()?) };
+        Ok(Self { listener, ..Self::unbound() })
+    }
+
+    /// Without a listener: the daemon asks [`Health::respond`].
+    pub fn unbound() -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessMetrics));
-        Ok(Self { listener, ready: Vec::new(), live: Vec::new(), routes: BTreeMap::new(), registry })
+        Self { listener: None, ready: Vec::new(), live: Vec::new(), routes: BTreeMap::new(), registry }
     }
 
     /// The daemon's metrics are registered here.
@@ -105,8 +110,12 @@ impl Health {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed\n");
         }
-        let query = request.uri().query().unwrap_or_default();
-        match request.uri().path() {
+        self.respond(request.uri().path(), request.uri().query().unwrap_or_default()).await
+    }
+
+    /// What a GET of this path answers; for daemons that serve these paths on a listener of their own.
+    pub async fn respond(&self, path: &str, query: &str) -> Reply {
+        match path {
             "/healthz" | "/livez" => verdict("healthz", &self.live, query),
             "/readyz" => verdict("readyz", &self.ready, query),
             "/metrics" => self.metrics(),

@@ -42,12 +42,22 @@ pub trait Strategy: Send + Sync {
     fn grace_period(&self, _object: &Value, _requested: Option<i64>) -> i64 {
         0
     }
+    /// What a deletion that waits for others shows at once.
+    fn begin_deletion(&self, _object: &mut Value) {}
+    /// Beside finalizers and the grace period: why the object must not go yet.
+    fn blocks_deletion(&self, _object: &Value) -> bool {
+        false
+    }
+    /// What becomes of dependents when the client does not say.
+    fn orphans_by_default(&self) -> bool {
+        false
+    }
     /// Numbers and addresses that only one object may hold at a time. Kept and given up in the object's own transaction.
     fn claims(&self, _object: &Value) -> Vec<Claim> {
         Vec::new()
     }
     /// What the registry has to allocate before the object can be validated.
-    fn wants(&self, _object: &Value, _old: Option<&Value>) -> Vec<Want> {
+    fn wants(&self, _object: &Value) -> Vec<Want> {
         Vec::new()
     }
     /// Seconds after which the object goes by itself.
@@ -57,7 +67,7 @@ pub trait Strategy: Send + Sync {
 }
 
 /// A thing that exists once in the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Claim {
     ServiceIp(String),
     NodePort(i32),

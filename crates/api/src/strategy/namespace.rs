@@ -38,4 +38,12 @@ impl Strategy for Namespaces {
         keep(object, old, "status");
         keep(object, old, "spec");
     }
+
+    fn begin_deletion(&self, object: &mut Value) {
+        object["status"]["phase"] = "Terminating".into();
+    }
+
+    fn blocks_deletion(&self, object: &Value) -> bool {
+        meta::at(object, "spec.finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+    }
 }

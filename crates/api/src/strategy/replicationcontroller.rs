@@ -29,6 +29,11 @@ impl Strategy for ReplicationControllers {
         }
     }
 
+    /// As upstream does for this oldest of controllers; kubectl asks for more.
+    fn orphans_by_default(&self) -> bool {
+        true
+    }
+
     fn prepare_for_create(&self, object: &mut Value) {
         object["status"] = json!({"replicas": 0});
     }

@@ -194,7 +194,7 @@ impl Strategy for Services {
         }
     }
 
-    fn wants(&self, object: &Value, _old: Option<&Value>) -> Vec<Want> {
+    fn wants(&self, object: &Value) -> Vec<Want> {
         let kind = meta::text_at(object, "spec.type");
         let mut wants = Vec::new();
         if kind == "ExternalName" {
@@ -243,7 +243,7 @@ mod tests {
         let mut s = service(json!({"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}]}));
         Services.default(&mut s);
         assert_eq!(s["spec"]["ports"][0]["targetPort"], 80);
-        assert_eq!(Services.wants(&s, None), [Want::ServiceIp, Want::NodePort(0)]);
+        assert_eq!(Services.wants(&s), [Want::ServiceIp, Want::NodePort(0)]);
     }
 
     #[test]

@@ -1,0 +1,176 @@
+//! The command line. Everything is checked before anything is bound.
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use daemon::flags::ListenFlag;
+use daemon::tls::{ClientAuth, ClientTls, HTTP, HTTP2, KeyPair, ServerTls, Source};
+use daemon::{CommonFlags, FlagError};
+use storage::EtcdOptions;
+
+use crate::registry::{Ranges, ServiceRange};
+
+/// Serves the Kubernetes API over HTTPS and gRPC, and keeps all state in etcd.
+#[derive(Parser, Debug)]
+#[command(name = "kube-apiserver")]
+pub struct Flags {
+    #[command(flatten)]
+    pub common: CommonFlags,
+    /// Address to listen on
+    #[arg(long, default_value = "0.0.0.0")]
+    bind_address: IpAddr,
+    /// Port for HTTPS and gRPC
+    #[arg(long, default_value_t = 6443)]
+    secure_port: u16,
+    /// Address that other members of the cluster reach this server at; by default that of the default route
+    #[arg(long)]
+    advertise_address: Option<IpAddr>,
+    /// etcd servers, with commas between them
+    #[arg(long, value_delimiter = ',', required = true, value_name = "URL,…")]
+    etcd_servers: Vec<String>,
+    /// Authority of etcd's certificates (PEM)
+    #[arg(long)]
+    etcd_cafile: Option<PathBuf>,
+    /// Certificate for etcd (PEM)
+    #[arg(long, requires = "etcd_keyfile")]
+    etcd_certfile: Option<PathBuf>,
+    /// Key of the certificate for etcd (PEM)
+    #[arg(long, requires = "etcd_certfile")]
+    etcd_keyfile: Option<PathBuf>,
+    /// How often etcd's history is compacted; 0: never
+    #[arg(long, default_value = "5m", value_parser = duration)]
+    etcd_compaction_interval: Duration,
+    /// Certificate of this server (PEM)
+    #[arg(long, required = true)]
+    tls_cert_file: PathBuf,
+    /// Key of the certificate of this server (PEM)
+    #[arg(long, required = true)]
+    tls_private_key_file: PathBuf,
+    /// Authority of the clients' certificates (PEM); who has one of these may do everything
+    #[arg(long, required = true)]
+    client_ca_file: PathBuf,
+    /// Certificate for the kubelets (PEM)
+    #[arg(long, requires = "kubelet_client_key", requires = "kubelet_certificate_authority")]
+    kubelet_client_certificate: Option<PathBuf>,
+    /// Key of the certificate for the kubelets (PEM)
+    #[arg(long)]
+    kubelet_client_key: Option<PathBuf>,
+    /// Authority of the kubelets' certificates (PEM)
+    #[arg(long)]
+    kubelet_certificate_authority: Option<PathBuf>,
+    /// Addresses for services
+    #[arg(long, default_value = "10.0.0.0/24")]
+    service_cluster_ip_range: String,
+    /// Ports for services of type NodePort
+    #[arg(long, default_value = "30000-32767")]
+    service_node_port_range: String,
+    /// How long events are kept
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    event_ttl: Duration,
+    /// Who may do what: AlwaysAllow is the only mode of this version
+    #[arg(long, default_value = "AlwaysAllow")]
+    authorization_mode: String,
+}
+
+/// What the flags say, read and checked.
+pub struct Config {
+    pub listen: ListenFlag,
+    pub advertise: IpAddr,
+    pub port: u16,
+    pub etcd: EtcdOptions,
+    pub compact_every: Option<Duration>,
+    pub tls: ServerTls,
+    pub kubelet_tls: Option<ClientTls>,
+    pub ranges: Ranges,
+    pub event_ttl: i64,
+}
+
+/// `90s`, `5m`, `1h30m`: Go's notation.
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let parsed: Result<jiff::SignedDuration, _> = text.parse();
+    let wrong = || format!("{text:?} is not a duration such as 90s, 5m or 1h30m");
+    parsed.ok().and_then(|duration| Duration::try_from(duration).ok()).ok_or_else(wrong)
+}
+
+fn ports(text: &str) -> Result<RangeInclusive<i32>, String> {
+    let wrong = || format!("{text:?} is not a range of ports such as 30000-32767");
+    let (low, high) = text.split_once('-').ok_or_else(wrong)?;
+    let (low, high): (u16, u16) = (low.parse().map_err(|_| wrong())?, high.parse().map_err(|_| wrong())?);
+    if low == 0 || low > high { Err(wrong()) } else { Ok(i32::from(low)..=i32::from(high)) }
+}
+
+/// The address of the interface with the default route. Nothing is sent.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
+}
+
+impl Flags {
+    pub fn check(self) -> Result<Config, Box<dyn std::error::Error>> {
+        if self.authorization_mode != "AlwaysAllow" {
+            let why = "AlwaysAllow is the only mode of this version";
+            return Err(FlagError::new("authorization-mode", self.authorization_mode, why).into());
+        }
+        let bad = |flag: &str, value: &str| {
+            let (flag, value) = (flag.to_owned(), value.to_owned());
+            move |why: String| FlagError::new(flag, value, why)
+        };
+        let range = &self.service_cluster_ip_range;
+        let services: ServiceRange = range.parse().map_err(bad("service-cluster-ip-range", range))?;
+        let range = &self.service_node_port_range;
+        let node_ports = ports(range).map_err(bad("service-node-port-range", range))?;
+        for url in &self.etcd_servers {
+            if !url.starts_with("http://") && !url.starts_with("https://") {
+                let why = "must be a URL such as http://127.0.0.1:2379";
+                return Err(FlagError::new("etcd-servers", url, why).into());
+            }
+        }
+        let advertise = match self.advertise_address {
+            Some(address) => address,
+            None if !self.bind_address.is_unspecified() => self.bind_address,
+            None => own_address().ok_or("--advertise-address: must be set, as this machine has no default route")?,
+        };
+        let read = |flag: &str, path: &PathBuf| {
+            std::fs::read(path).map_err(|e| FlagError::new(flag, path.display(), format!("can't be read: {e}")))
+        };
+        let certificate = match (&self.etcd_certfile, &self.etcd_keyfile) {
+            (Some(certificate), Some(key)) => Some((read("etcd-certfile", certificate)?, read("etcd-keyfile", key)?)),
+            _ => None,
+        };
+        let ca = self.etcd_cafile.as_ref().map(|path| read("etcd-cafile", path)).transpose()?;
+        let pair = KeyPair::new(
+            Source::file("tls-cert-file", &self.tls_cert_file),
+            Source::file("tls-private-key-file", &self.tls_private_key_file),
+        );
+        let clients = ClientAuth::Optional(Source::file("client-ca-file", &self.client_ca_file));
+        let tls = ServerTls::new(pair, clients, HTTP)?;
+        let kubelet_tls = match (self.kubelet_client_certificate, self.kubelet_client_key, self.kubelet_certificate_authority) {
+            (Some(certificate), Some(key), Some(ca)) => {
+                let pair = KeyPair::new(
+                    Source::file("kubelet-client-certificate", certificate),
+                    Source::file("kubelet-client-key", key),
+                );
+                Some(ClientTls::new(Source::file("kubelet-certificate-authority", ca), Some(pair), HTTP2)?)
+            }
+            _ => None,
+        };
+        Ok(Config {
+            listen: ListenFlag::new("secure-port", self.bind_address, self.secure_port),
+            advertise,
+            port: self.secure_port,
+            etcd: EtcdOptions { endpoints: self.etcd_servers, ca, certificate },
+            compact_every: Some(self.etcd_compaction_interval).filter(|every| !every.is_zero()),
+            tls,
+            kubelet_tls,
+            ranges: Ranges { services, node_ports },
+            event_ttl: self.event_ttl.as_secs() as i64,
+        })
+    }
+}

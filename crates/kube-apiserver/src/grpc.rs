@@ -1,0 +1,276 @@
+//! `proto/resource.proto`: the registry for the daemons. Objects travel in the bytes that the cache holds.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use api::catalog::Subresource;
+use api::schema::decode::read_json;
+use api::selector::{FieldSelector, Selector};
+use api::status::Status;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use rpc::resource::{
+    DeleteRequest, ListBatch, ListRequest, Object, PatchRequest, PodBinding, PodBindingResult, Resource, WatchBatch,
+    WatchEvent, WatchRequest, WriteRequest, patch_request, resources_server::Resources, watch_event,
+};
+use serde_json::Value;
+use storage::{EventType, Watcher};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Streaming};
+
+use crate::registry::{DeleteOptions, ListOptions, Object as Entry, Registry, Target};
+use crate::rest::{Expected, FieldValidation, Patch, fit};
+
+/// Bytes of objects in one message, about.
+const BATCH_BYTES: usize = 256 * 1024;
+const WATCH_BATCH: usize = 512;
+/// Bindings of one stream that are written at the same time.
+const BINDINGS: usize = 64;
+
+#[derive(Clone)]
+pub struct Grpc {
+    registry: Arc<Registry>,
+}
+
+type Reply<T> = Result<Response<T>, tonic::Status>;
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, tonic::Status>> + Send>>;
+
+impl Grpc {
+    pub fn new(registry: Arc<Registry>) -> Self {
+        Self { registry }
+    }
+}
+
+/// The failure in gRPC's terms, with the Status itself as details.
+fn status(status: Status) -> tonic::Status {
+    let code = match status.code {
+        400 | 413 | 415 | 422 => Code::InvalidArgument,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::NotFound,
+        405 => Code::Unimplemented,
+        409 if status.reason == "AlreadyExists" => Code::AlreadyExists,
+        409 => Code::Aborted,
+        410 => Code::OutOfRange,
+        429 => Code::ResourceExhausted,
+        503 => Code::Unavailable,
+        504 => Code::DeadlineExceeded,
+        _ => Code::Internal,
+    };
+    tonic::Status::with_details(code, status.message.clone(), status.to_json().to_string().into())
+}
+
+fn target(resource: Option<Resource>) -> Result<(Target, Option<Subresource>), tonic::Status> {
+    let resource = resource.ok_or_else(|| tonic::Status::invalid_argument("resource: required"))?;
+    let Resource { group, version, resource, namespace, name, subresource } = resource;
+    let target = Target::new(&group, &version, &resource, &namespace, &name);
+    let target = target.ok_or_else(|| status(Status::no_such_resource()))?;
+    let sub = match subresource.as_str() {
+        "" => None,
+        name => Some(target.resource().subresource(name).ok_or_else(|| status(Status::no_such_resource()))?),
+    };
+    Ok((target, sub))
+}
+
+fn selectors(labels: &str, fields: &str) -> Result<(Selector, FieldSelector), tonic::Status> {
+    let bad = |which: &str, why: String| status(Status::bad_request(format!("{which}: {why}")));
+    let labels = labels.parse().map_err(|e: api::selector::SelectorError| bad("label_selector", e.to_string()))?;
+    let fields = fields.parse().map_err(|e: api::selector::FieldSelectorError| bad("field_selector", e.to_string()))?;
+    Ok((labels, fields))
+}
+
+fn object(target: &Target, json: Bytes) -> Object {
+    let resource = target.resource();
+    Object { api_version: resource.api_version(), kind: resource.kind.to_owned(), json }
+}
+
+fn expected(target: &Target) -> Expected {
+    let resource = target.resource();
+    Expected { api_version: resource.api_version(), kind: resource.kind, schema: resource.schema }
+}
+
+fn document(target: &Target, json: &Bytes) -> Result<Value, tonic::Status> {
+    let mut duplicates = Vec::new();
+    let value = read_json(json, &mut duplicates)
+        .map_err(|e| status(Status::bad_request(format!("the object is not JSON: {e}"))))?;
+    if !value.is_object() {
+        return Err(status(Status::bad_request("the object is not a JSON object")));
+    }
+    let fitted = fit(value, &expected(target), FieldValidation::Ignore, duplicates);
+    fitted.map(|(value, _)| value).map_err(status)
+}
+
+/// Entries in messages of about [`BATCH_BYTES`]; at least one message, so that the revision is told.
+fn batches(entries: Vec<Entry>) -> Vec<Vec<Bytes>> {
+    let mut batches = vec![Vec::new()];
+    let mut size = 0;
+    for entry in entries {
+        size += entry.bytes.len();
+        if let Some(batch) = batches.last_mut() {
+            batch.push(entry.bytes.clone());
+        }
+        if size >= BATCH_BYTES {
+            size = 0;
+            batches.push(Vec::new());
+        }
+    }
+    batches
+}
+
+#[async_trait::async_trait]
+impl Resources for Grpc {
+    async fn get(&self, request: Request<Resource>) -> Reply<Object> {
+        let (target, _) = target(Some(request.into_inner()))?;
+        let entry = self.registry.get(&target).await.map_err(status)?;
+        Ok(Response::new(object(&target, entry.bytes.clone())))
+    }
+
+    type ListStream = BoxStream<ListBatch>;
+    async fn list(&self, request: Request<ListRequest>) -> Reply<Self::ListStream> {
+        let request = request.into_inner();
+        let (target, _) = target(request.resource)?;
+        let (labels, fields) = selectors(&request.label_selector, &request.field_selector)?;
+        let options = ListOptions { labels, fields, ..ListOptions::default() };
+        let listed = self.registry.list(&target, &options).await.map_err(status)?;
+        let revision = listed.revision;
+        let batches = batches(listed.entries).into_iter().map(move |items| Ok(ListBatch { revision, items }));
+        Ok(Response::new(Box::pin(futures::stream::iter(batches))))
+    }
+
+    type WatchStream = BoxStream<WatchBatch>;
+    async fn watch(&self, request: Request<WatchRequest>) -> Reply<Self::WatchStream> {
+        let request = request.into_inner();
+        let (target, _) = target(request.resource)?;
+        let (labels, fields) = selectors(&request.label_selector, &request.field_selector)?;
+        let filter = self.registry.filter(&target, &labels, &fields).map_err(status)?;
+        let (initial, watcher) = if request.resource_version > 0 {
+            let after = request.resource_version;
+            let watcher = self.registry.watch(&target, filter, after).await.map_err(status)?;
+            (vec![WatchBatch { events: Vec::new(), revision: after, synced: true }], watcher)
+        } else {
+            let (listed, watcher) = self.registry.list_and_watch(&target, filter, None).await.map_err(status)?;
+            let mut batches: Vec<WatchBatch> = batches(listed.entries)
+                .into_iter()
+                .map(|items| {
+                    let added = |json| WatchEvent { r#type: watch_event::Type::Added.into(), json };
+                    let events = items.into_iter().map(added).collect();
+                    WatchBatch { events, revision: 0, synced: false }
+                })
+                .collect();
+            if let Some(last) = batches.last_mut() {
+                last.revision = listed.revision;
+                last.synced = true;
+            }
+            (batches, watcher)
+        };
+        let first = futures::stream::iter(initial.into_iter().map(Ok));
+        Ok(Response::new(Box::pin(first.chain(changes(watcher)))))
+    }
+
+    async fn create(&self, request: Request<WriteRequest>) -> Reply<Object> {
+        let request = request.into_inner();
+        let (target, _) = target(request.resource)?;
+        let document = document(&target, &request.json)?;
+        let bytes = self.registry.create(&target, document, request.dry_run).await.map_err(status)?;
+        Ok(Response::new(object(&target, bytes)))
+    }
+
+    async fn update(&self, request: Request<WriteRequest>) -> Reply<Object> {
+        let request = request.into_inner();
+        let (target, sub) = target(request.resource)?;
+        let document = document(&target, &request.json)?;
+        let change = |_: &Value| Ok(document.clone());
+        let bytes = self.registry.update(&target, sub, &change, request.dry_run).await.map_err(status)?;
+        Ok(Response::new(object(&target, bytes)))
+    }
+
+    async fn patch(&self, request: Request<PatchRequest>) -> Reply<Object> {
+        let request = request.into_inner();
+        let media = match request.r#type() {
+            patch_request::Type::Json => "application/json-patch+json",
+            patch_request::Type::Merge => "application/merge-patch+json",
+            patch_request::Type::Strategic => "application/strategic-merge-patch+json",
+            patch_request::Type::Unspecified => {
+                return Err(status(Status::bad_request("type: one of JSON, MERGE and STRATEGIC is required")));
+            }
+        };
+        let (target, sub) = target(request.resource)?;
+        let patch = Patch::read(media, &request.patch).map_err(status)?;
+        let expected = expected(&target);
+        let change = |current: &Value| {
+            let patched = patch.apply(expected.schema, current.clone())?;
+            fit(patched, &expected, FieldValidation::Ignore, Vec::new()).map(|(value, _)| value)
+        };
+        let bytes = self.registry.update(&target, sub, &change, false).await.map_err(status)?;
+        Ok(Response::new(object(&target, bytes)))
+    }
+
+    async fn delete(&self, request: Request<DeleteRequest>) -> Reply<Object> {
+        let request = request.into_inner();
+        let (target, _) = target(request.resource)?;
+        let options = if request.options_json.is_empty() {
+            DeleteOptions::default()
+        } else {
+            let value = crate::registry::parse(&request.options_json)
+                .map_err(|_| status(Status::bad_request("options_json: not JSON")))?;
+            DeleteOptions::read(&value).map_err(status)?
+        };
+        let (bytes, gone) = self.registry.delete(&target, &options).await.map_err(status)?;
+        let reply = if gone {
+            Object { api_version: "v1".into(), kind: "Status".into(), json: bytes }
+        } else {
+            object(&target, bytes)
+        };
+        Ok(Response::new(reply))
+    }
+
+    type BindPodsStream = ReceiverStream<Result<PodBindingResult, tonic::Status>>;
+    async fn bind_pods(&self, request: Request<Streaming<PodBinding>>) -> Reply<Self::BindPodsStream> {
+        let (sender, receiver) = mpsc::channel(BINDINGS);
+        let (registry, bindings) = (self.registry.clone(), request.into_inner());
+        tokio::spawn(async move {
+            // Ends with the scheduler's stream, or when the scheduler no longer reads results.
+            bindings
+                .take_while(|binding| std::future::ready(binding.is_ok()))
+                .filter_map(|binding| std::future::ready(binding.ok()))
+                .for_each_concurrent(BINDINGS, |binding| {
+                    let (registry, sender) = (registry.clone(), sender.clone());
+                    async move {
+                        let result = bind(&registry, &binding).await;
+                        let status_json = result.err().map(|s| s.to_json().to_string().into()).unwrap_or_default();
+                        let _ = sender.send(Ok(PodBindingResult { id: binding.id, status_json })).await;
+                    }
+                })
+                .await;
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+async fn bind(registry: &Registry, binding: &PodBinding) -> Result<(), Status> {
+    let pod = Target::new("", "v1", "pods", &binding.namespace, &binding.pod).ok_or_else(Status::no_such_resource)?;
+    registry.bind(&pod, &binding.node, &binding.uid, None, false).await
+}
+
+fn changes(watcher: Watcher) -> impl Stream<Item = Result<WatchBatch, tonic::Status>> + Send {
+    futures::stream::unfold(Some(watcher), |watcher| async move {
+        let mut watcher = watcher?;
+        let events = watcher.next(WATCH_BATCH).await;
+        let Some((_, last)) = events.last() else {
+            // Too slow, or the cache began anew: the client watches again, from where it is.
+            return Some((Err(tonic::Status::unavailable("the watch was closed; watch again")), None));
+        };
+        let revision = last.revision;
+        let event = |(kind, event): (EventType, Arc<storage::Event>)| {
+            let r#type = match kind {
+                EventType::Added => watch_event::Type::Added,
+                EventType::Modified => watch_event::Type::Modified,
+                EventType::Deleted => watch_event::Type::Deleted,
+            };
+            WatchEvent { r#type: r#type.into(), json: event.object(kind) }
+        };
+        let events = events.into_iter().map(event).collect();
+        Some((Ok(WatchBatch { events, revision, synced: true }), Some(watcher)))
+    })
+}

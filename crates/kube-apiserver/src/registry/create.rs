@@ -1,0 +1,143 @@
+//! Making objects.
+
+use api::meta::{self, metadata_mut};
+use api::status::{Cause, Status};
+use api::strategy::{self, Claim};
+use bytes::Bytes;
+use rand::Rng;
+use serde_json::Value;
+use storage::{Guard, Op, Outcome};
+
+use super::{Registry, Target, backend_status, claim_key, served};
+
+/// Without vowels and what looks like another, so that no words come out.
+const SUFFIX: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+const GENERATED_PREFIX_LIMIT: usize = 58;
+const GENERATE_TRIES: usize = 8;
+
+impl Registry {
+    /// `target` needs no name: the object has it, or a prefix for one. Returns the object as it is served.
+    pub async fn create(&self, target: &Target, mut object: Value, dry_run: bool) -> Result<Bytes, Status> {
+        let resource = target.resource();
+        scope(target, &mut object)?;
+        if !meta::text(&object, "resourceVersion").is_empty() {
+            return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        let metadata = metadata_mut(&mut object);
+        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation", "managedFields"] {
+            metadata.remove(field);
+        }
+        metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
+        metadata.insert("creationTimestamp".into(), meta::now().into());
+        if resource.generation {
+            metadata.insert("generation".into(), 1.into());
+        }
+        let prefix = meta::text(&object, "generateName").to_owned();
+        let generated = meta::name(&object).is_empty() && !prefix.is_empty();
+        if generated {
+            set_name(&mut object, &generate(&prefix));
+        }
+        resource.strategy.default(&mut object);
+        resource.strategy.prepare_for_create(&mut object);
+        if resource.namespaced {
+            self.namespace_takes(target, meta::name(&object)).await?;
+        }
+        for attempt in 1.. {
+            let mut attempted = object.clone();
+            let allocated = self.allocate(target, &mut attempted, attempt)?;
+            let name = meta::name(&attempted).to_owned();
+            let errors = strategy::validate_create(resource.strategy, &attempted, resource.namespaced);
+            if !errors.is_empty() {
+                return Err(Status::invalid(resource.group, resource.kind, &name, &errors));
+            }
+            self.check_claims(target, &attempted)?;
+            let stored: Bytes = meta::encode(&attempted).into();
+            let target = target.named(&name);
+            if dry_run {
+                if self.cache.get(target.kind, &target.key()).is_some() {
+                    return Err(Status::already_exists(resource.group, resource.plural, &name));
+                }
+                return Ok(stored);
+            }
+            let claims = resource.strategy.claims(&attempted);
+            let mut guards = vec![Guard::Absent(target.path())];
+            guards.extend(claims.iter().map(|claim| Guard::Absent(claim_key(claim))));
+            let time_to_live = resource.strategy.time_to_live().map(|_| self.event_ttl);
+            let mut ops = vec![Op::Put { key: target.path(), value: stored.clone(), time_to_live }];
+            ops.extend(claims.iter().map(|claim| hold(claim, &target)));
+            match self.backend.commit(&guards, ops).await.map_err(backend_status)? {
+                Outcome::Committed(revision) => return Ok(served(&stored, revision)),
+                Outcome::Refused(now) if now.first().is_some_and(Option::is_some) => {
+                    if generated && attempt < GENERATE_TRIES {
+                        set_name(&mut object, &generate(&prefix));
+                        continue;
+                    }
+                    return Err(Status::already_exists(resource.group, resource.plural, &name));
+                }
+                Outcome::Refused(now) => {
+                    let taken = claims.iter().zip(now.iter().skip(1)).filter(|(_, now)| now.is_some());
+                    self.claims_taken(&target, &attempted, taken.map(|(claim, _)| claim), &allocated, attempt)?;
+                }
+            }
+        }
+        unreachable!("the loop only ends by returning")
+    }
+
+    /// New objects need a namespace that is there to stay.
+    async fn namespace_takes(&self, target: &Target, name: &str) -> Result<(), Status> {
+        let namespaces = Target::new("", "v1", "namespaces", "", &target.namespace);
+        let Some(namespaces) = namespaces else { return Ok(()) };
+        let document = match self.current(&namespaces, false).await {
+            Err(status) if status.code == 404 => return Err(namespaces.not_found()),
+            other => other?.document,
+        };
+        if !meta::is_deleting(&document) {
+            return Ok(());
+        }
+        let resource = target.resource();
+        let namespace = &target.namespace;
+        let why =
+            format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let mut status = Status::forbidden(resource.group, resource.plural, name, &why);
+        if let Some(details) = &mut status.details {
+            let message = format!("namespace {namespace} is being terminated");
+            details.causes.push(Cause { reason: "NamespaceTerminating", field: "metadata.namespace".into(), message });
+        }
+        Err(status)
+    }
+}
+
+/// The operation that takes a claim for an object.
+pub(super) fn hold(claim: &Claim, holder: &Target) -> Op {
+    Op::Put { key: claim_key(claim), value: holder.path().into(), time_to_live: None }
+}
+
+/// The object belongs to the namespace of the request, and to none where the kind has none.
+pub(super) fn scope(target: &Target, object: &mut Value) -> Result<(), Status> {
+    let own = meta::namespace(object);
+    if target.resource().namespaced {
+        if own.is_empty() {
+            metadata_mut(object).insert("namespace".into(), target.namespace.as_str().into());
+        } else if own != target.namespace {
+            return Err(Status::bad_request(format!(
+                "the namespace of the provided object does not match the namespace sent on the request: {own:?} is not {:?}",
+                target.namespace
+            )));
+        }
+    } else {
+        metadata_mut(object).remove("namespace");
+    }
+    Ok(())
+}
+
+fn set_name(object: &mut Value, name: &str) {
+    metadata_mut(object).insert("name".into(), name.into());
+}
+
+fn generate(prefix: &str) -> String {
+    let end = prefix.char_indices().map(|(at, _)| at).take_while(|at| *at < GENERATED_PREFIX_LIMIT).count();
+    let mut name: String = prefix.chars().take(end).collect();
+    let mut random = rand::rng();
+    name.extend((0..5).map(|_| SUFFIX[random.random_range(0..SUFFIX.len())] as char));
+    name
+}

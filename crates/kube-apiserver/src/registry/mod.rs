@@ -1,0 +1,157 @@
+//! The one implementation of the verbs for all resources: documents in, encoded objects out.
+//!
+//! It knows nothing of HTTP or gRPC; both call it. What a kind has of rules it asks the kind's strategy.
+
+mod allocate;
+mod bind;
+mod create;
+mod delete;
+mod read;
+mod update;
+
+use std::sync::Arc;
+
+use api::catalog::{self, Resource};
+use api::status::Status;
+use api::strategy::Claim;
+use bytes::Bytes;
+use serde_json::Value;
+use storage::{Backend, Cache, CacheError, Entry, Kind};
+
+pub use allocate::{Ranges, ServiceRange};
+pub use delete::DeleteOptions;
+pub use read::{ListOptions, Listed, VersionMatch};
+
+/// Where everything is kept in etcd.
+const ROOT: &str = "/registry";
+
+pub struct Registry {
+    backend: Arc<dyn Backend>,
+    cache: Arc<Cache>,
+    ranges: Ranges,
+    /// Seconds that events are kept.
+    event_ttl: i64,
+}
+
+/// A resource of the catalog, or one object of it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Position in the catalog, which is that of the kind in the cache.
+    pub(crate) kind: usize,
+    /// Empty for cluster scope and for all namespaces.
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Target {
+    pub fn new(group: &str, version: &str, plural: &str, namespace: &str, name: &str) -> Option<Self> {
+        let matches = |r: &Resource| r.plural == plural && r.group == group && r.version == version;
+        let kind = catalog::resources().iter().position(matches)?;
+        Some(Self { kind, namespace: namespace.into(), name: name.into() })
+    }
+
+    pub fn resource(&self) -> &'static Resource {
+        &catalog::resources()[self.kind]
+    }
+
+    pub fn named(&self, name: &str) -> Self {
+        Self { name: name.into(), ..self.clone() }
+    }
+
+    /// The key in the cache.
+    fn key(&self) -> String {
+        if self.resource().namespaced { format!("{}/{}", self.namespace, self.name) } else { self.name.clone() }
+    }
+
+    /// The key in etcd.
+    fn path(&self) -> String {
+        format!("{}{}", prefix(self.resource()), self.key())
+    }
+
+    fn not_found(&self) -> Status {
+        Status::not_found(self.resource().group, self.resource().plural, &self.name)
+    }
+}
+
+fn prefix(resource: &Resource) -> String {
+    format!("{ROOT}/{}/", resource.qualified())
+}
+
+/// The key by which a number or address is taken. One object at a time can hold it.
+fn claim_key(claim: &Claim) -> String {
+    match claim {
+        Claim::ServiceIp(ip) => format!("{ROOT}/claims/serviceips/{ip}"),
+        Claim::NodePort(port) => format!("{ROOT}/claims/nodeports/{port}"),
+    }
+}
+
+/// The kinds that the cache holds, in the order of the catalog.
+pub fn kinds() -> Vec<Kind> {
+    let kind = |r: &Resource| Kind { prefix: prefix(r), selectable: r.selectable.to_vec() };
+    catalog::resources().iter().map(kind).collect()
+}
+
+/// An object as it is now, decoded.
+struct Current {
+    document: Value,
+    revision: i64,
+    /// Read from etcd, not from the cache, which may lag.
+    fresh: bool,
+}
+
+impl Registry {
+    pub fn new(backend: Arc<dyn Backend>, cache: Arc<Cache>, ranges: Ranges, event_ttl: i64) -> Arc<Self> {
+        Arc::new(Self { backend, cache, ranges, event_ttl })
+    }
+
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.cache
+    }
+
+    async fn current(&self, target: &Target, fresh: bool) -> Result<Current, Status> {
+        if !fresh && let Some(entry) = self.cache.get(target.kind, &target.key()) {
+            return Ok(Current { document: parse(&entry.bytes)?, revision: entry.revision, fresh: false });
+        }
+        let stored = self.backend.get(&target.path()).await.map_err(backend_status)?;
+        let stored = stored.ok_or_else(|| target.not_found())?;
+        current_of(&stored)
+    }
+}
+
+fn current_of(stored: &storage::Stored) -> Result<Current, Status> {
+    let document = parse(&api::meta::splice_version(&stored.value, stored.revision))?;
+    Ok(Current { document, revision: stored.revision, fresh: true })
+}
+
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Status> {
+    serde_json::from_slice(bytes).map_err(|e| Status::internal(format!("etcd holds an object that is not JSON: {e}")))
+}
+
+/// Written bytes as they are served.
+fn served(stored: &[u8], revision: i64) -> Bytes {
+    api::meta::splice_version(stored, revision).into()
+}
+
+pub(crate) fn backend_status(error: storage::Error) -> Status {
+    match error {
+        storage::Error::Unavailable { .. } => Status::unavailable(error.to_string()),
+        storage::Error::TimedOut { .. } => Status::timeout(error.to_string()),
+        storage::Error::Compacted(_) => Status::expired(
+            "The provided continue parameter is too old to display a consistent list result. \
+             You must start a new list without the continue parameter.",
+        ),
+        storage::Error::Refused(why) => Status::internal(why),
+    }
+}
+
+pub(crate) fn cache_status(error: CacheError) -> Status {
+    match error {
+        CacheError::Backend(error) => backend_status(error),
+        CacheError::Expired { .. } => Status::expired(error.to_string()),
+        CacheError::Future { .. } => Status::timeout(error.to_string()),
+        CacheError::NotReady => Status::unavailable(error.to_string()),
+    }
+}
+
+/// Entries and their revision are what reads return; the bytes are shared with the cache.
+pub type Object = Arc<Entry>;

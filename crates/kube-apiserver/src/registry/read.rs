@@ -1,0 +1,188 @@
+//! Get, list and watch.
+
+use std::sync::Arc;
+
+use api::selector::{FieldSelector, Selector};
+use api::status::Status;
+use base64::Engine;
+use bytes::Bytes;
+use serde_json::json;
+use storage::{Entry, Filter, Watcher};
+
+use super::{Object, Registry, Target, backend_status, cache_status, prefix};
+
+/// How a list's resource version is to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VersionMatch {
+    #[default]
+    NotOlderThan,
+    Exact,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ListOptions {
+    pub labels: Selector,
+    pub fields: FieldSelector,
+    /// `None`: as fresh as etcd. `Some(0)`: as the cache is.
+    pub version: Option<i64>,
+    pub version_match: VersionMatch,
+    /// 0: all.
+    pub limit: usize,
+    /// Where the page before ended.
+    pub continued: String,
+}
+
+pub struct Listed {
+    pub revision: i64,
+    pub entries: Vec<Object>,
+    /// Empty on the last page.
+    pub continued: String,
+    /// Objects after this page, where that is known.
+    pub remaining: Option<i64>,
+}
+
+impl Registry {
+    /// As fresh as etcd.
+    pub async fn get(&self, target: &Target) -> Result<Object, Status> {
+        self.cache.catch_up().await.map_err(cache_status)?;
+        self.cache.get(target.kind, &target.key()).ok_or_else(|| target.not_found())
+    }
+
+    /// At least as fresh as `version`; 0 is what the cache has.
+    pub async fn get_cached(&self, target: &Target, version: i64) -> Result<Object, Status> {
+        if version > 0 || !self.cache.is_ready() {
+            self.cache.wait_for(version.max(1)).await.map_err(cache_status)?;
+        }
+        self.cache.get(target.kind, &target.key()).ok_or_else(|| target.not_found())
+    }
+
+    pub fn filter(&self, target: &Target, labels: &Selector, fields: &FieldSelector) -> Result<Filter, Status> {
+        let selectable = target.resource().selectable;
+        Filter::new(&target.namespace, &target.name, labels.clone(), fields, selectable)
+            .map_err(|e| Status::bad_request(format!("Unable to find {:?} that match label selector {:?}, field selector {:?}: {e}",
+                target.resource().qualified(), labels.to_string(), fields.to_string())))
+    }
+
+    pub async fn list(&self, target: &Target, options: &ListOptions) -> Result<Listed, Status> {
+        let filter = self.filter(target, &options.labels, &options.fields)?;
+        if !options.continued.is_empty() {
+            let token = Token::read(&options.continued)?;
+            return self.list_from(target, &filter, options.limit, token).await;
+        }
+        match (options.version, options.version_match) {
+            (Some(version), VersionMatch::Exact) if version > 0 => {
+                let token = Token { revision: version, after: String::new() };
+                return self.list_from(target, &filter, options.limit, token).await;
+            }
+            (Some(version), _) => self.cache.wait_for(version.max(1)).await.map_err(cache_status)?,
+            (None, _) => {
+                self.cache.catch_up().await.map_err(cache_status)?;
+            }
+        }
+        let list = self.cache.list(target.kind, &filter);
+        Ok(page(list.revision, list.entries, options.limit))
+    }
+
+    /// A page of the list as it was at a revision.
+    async fn list_from(&self, target: &Target, filter: &Filter, limit: usize, token: Token) -> Result<Listed, Status> {
+        if self.cache.unchanged_since(target.kind, token.revision) && self.cache.revision() >= token.revision {
+            let mut entries = self.cache.list(target.kind, filter).entries;
+            entries.retain(|entry| *entry.key > *token.after);
+            return Ok(page(token.revision, entries, limit));
+        }
+        // etcd keeps history; the cache does not.
+        let resource = target.resource();
+        let folder = prefix(resource);
+        let paths: Vec<Vec<String>> =
+            resource.selectable.iter().map(|path| path.split('.').map(str::to_owned).collect()).collect();
+        let scope = if filter.namespace.is_empty() { folder.clone() } else { format!("{folder}{}/", filter.namespace) };
+        let end = format!("{}0", &scope[..scope.len() - 1]);
+        let mut start = if token.after.is_empty() { scope } else { format!("{folder}{}\0", token.after) };
+        let mut entries: Vec<Arc<Entry>> = Vec::new();
+        loop {
+            let batch = self.backend.range(&start, &end, 500, token.revision).await.map_err(backend_status)?;
+            if let Some(last) = batch.items.last() {
+                start = format!("{}\0", last.key);
+            }
+            for item in &batch.items {
+                let (labels, fields) = storage::pick(&item.value, &paths);
+                let bytes: Bytes = api::meta::splice_version(&item.value, item.revision).into();
+                let key = item.key[folder.len()..].into();
+                let entry = Entry { key, revision: item.revision, bytes, labels, fields };
+                if filter.matches(&entry) {
+                    entries.push(Arc::new(entry));
+                }
+            }
+            // One more than asked for tells that there is a next page.
+            if !batch.more || (limit > 0 && entries.len() > limit) {
+                let mut listed = page(token.revision, entries, limit);
+                listed.remaining = None;
+                return Ok(listed);
+            }
+        }
+    }
+
+    /// The list and every change after it.
+    pub async fn list_and_watch(&self, target: &Target, filter: Filter, version: Option<i64>) -> Result<(Listed, Watcher), Status> {
+        match version {
+            None => {
+                self.cache.catch_up().await.map_err(cache_status)?;
+            }
+            Some(version) => self.cache.wait_for(version.max(1)).await.map_err(cache_status)?,
+        }
+        let (list, watcher) = self.cache.list_and_watch(target.kind, filter);
+        Ok((page(list.revision, list.entries, 0), watcher))
+    }
+
+    /// Every change after a version.
+    pub async fn watch(&self, target: &Target, filter: Filter, after: i64) -> Result<Watcher, Status> {
+        self.cache.wait_for(after.max(1)).await.map_err(cache_status)?;
+        self.cache.watch(target.kind, filter, after).map_err(cache_status)
+    }
+}
+
+fn page(revision: i64, mut entries: Vec<Object>, limit: usize) -> Listed {
+    if limit == 0 || entries.len() <= limit {
+        return Listed { revision, entries, continued: String::new(), remaining: None };
+    }
+    let remaining = Some((entries.len() - limit) as i64);
+    entries.truncate(limit);
+    let after = entries.last().map_or_else(String::new, |entry| entry.key.to_string());
+    Listed { revision, entries, continued: Token { revision, after }.write(), remaining }
+}
+
+/// What a client hands back for the next page.
+struct Token {
+    revision: i64,
+    /// The last key of the page before.
+    after: String,
+}
+
+impl Token {
+    fn write(&self) -> String {
+        let text = json!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": self.after}).to_string();
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
+    }
+
+    fn read(text: &str) -> Result<Self, Status> {
+        let decoded = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok();
+        let json: Option<serde_json::Value> = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let read = json.as_ref().and_then(|json| Some((json["rv"].as_i64()?, json["start"].as_str()?)));
+        let (revision, after) = read.ok_or_else(|| Status::bad_request("continue key is not valid: it is not one that a list returned"))?;
+        Ok(Self { revision, after: after.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_back_and_garbage_is_refused() {
+        let token = Token::read(&Token { revision: 7, after: "ns/é".into() }.write()).unwrap();
+        assert_eq!((token.revision, token.after.as_str()), (7, "ns/é"));
+        for bad in ["x", "e30", "%%%"] {
+            assert_eq!(Token::read(bad).map(|t| t.revision).unwrap_err().code, 400, "{bad}");
+        }
+    }
+}

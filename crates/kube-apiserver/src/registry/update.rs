@@ -1,0 +1,219 @@
+//! Changing objects: replace, patch, status and the other subresources. All are a function from the object as it is
+//! to the object as it should be, tried again when somebody else was faster.
+
+use api::catalog::Subresource;
+use api::meta::{self, metadata_mut, object_mut};
+use api::status::Status;
+use api::strategy;
+use bytes::Bytes;
+use serde_json::Value;
+use storage::{Guard, Op, Outcome};
+
+use super::create::{hold, scope};
+use super::{Current, Registry, Target, backend_status, claim_key, current_of, served};
+
+/// Writers of one object get in each other's way; who loses this often is told so.
+const TRIES: usize = 32;
+
+/// From the object as it is to the object as it should be. A resource version that differs from the current one
+/// makes a conflict, so a change that keeps it is unconditional.
+pub type Change<'a> = &'a (dyn Fn(&Value) -> Result<Value, Status> + Send + Sync);
+
+impl Registry {
+    pub async fn update(
+        &self,
+        target: &Target,
+        sub: Option<Subresource>,
+        change: Change<'_>,
+        dry_run: bool,
+    ) -> Result<Bytes, Status> {
+        let mut current = self.current(target, false).await?;
+        for attempt in 1..=TRIES {
+            let decided = self.decide(target, sub, change, &current);
+            // What a lagging cache makes impossible may be possible, and what it makes needless may be needed.
+            let settled = matches!(&decided, Ok(Decided::Write { .. } | Decided::Remove));
+            if !settled && !current.fresh {
+                current = self.current(target, true).await?;
+                continue;
+            }
+            let (document, chosen) = match decided? {
+                Decided::Unchanged => return Ok(served(&meta::encode(&current.document), current.revision)),
+                Decided::Remove => match self.remove(target, &current, dry_run).await? {
+                    Ok(()) => return Ok(served(&meta::encode(&current.document), current.revision)),
+                    Err(now) => {
+                        current = now;
+                        continue;
+                    }
+                },
+                Decided::Write { mut document } => {
+                    let chosen = self.allocate(target, &mut document, attempt)?;
+                    (document, chosen)
+                }
+            };
+            self.check_claims(target, &document)?;
+            let stored: Bytes = meta::encode(&document).into();
+            if dry_run {
+                return Ok(served(&stored, current.revision));
+            }
+            let strategy = target.resource().strategy;
+            let (held, wanted) = (strategy.claims(&current.document), strategy.claims(&document));
+            let mut guards = vec![Guard::Unchanged(target.path(), current.revision)];
+            let time_to_live = strategy.time_to_live().map(|_| self.event_ttl);
+            let mut ops = vec![Op::Put { key: target.path(), value: stored.clone(), time_to_live }];
+            let added: Vec<_> = wanted.iter().filter(|claim| !held.contains(claim)).collect();
+            guards.extend(added.iter().map(|claim| Guard::Absent(claim_key(claim))));
+            ops.extend(added.iter().map(|claim| hold(claim, target)));
+            let dropped = held.iter().filter(|claim| !wanted.contains(claim));
+            ops.extend(dropped.map(|claim| Op::Delete { key: claim_key(claim) }));
+            match self.backend.commit(&guards, ops).await.map_err(backend_status)? {
+                Outcome::Committed(revision) => return Ok(served(&stored, revision)),
+                Outcome::Refused(now) => match now.first().and_then(Option::as_ref) {
+                    None => return Err(target.not_found()),
+                    Some(now_stored) if now_stored.revision != current.revision => current = current_of(now_stored)?,
+                    Some(_) => {
+                        let taken = added.into_iter().zip(now.iter().skip(1)).filter(|(_, now)| now.is_some());
+                        self.claims_taken(target, &document, taken.map(|(claim, _)| claim), &chosen, attempt)?;
+                    }
+                },
+            }
+        }
+        let resource = target.resource();
+        Err(Status::stale(resource.group, resource.plural, &target.name))
+    }
+
+    fn decide(
+        &self,
+        target: &Target,
+        sub: Option<Subresource>,
+        change: Change<'_>,
+        current: &Current,
+    ) -> Result<Decided, Status> {
+        let resource = target.resource();
+        let mut document = change(&current.document)?;
+        scope(target, &mut document)?;
+        check_identity(target, &document, &current.document)?;
+        let old = &current.document;
+        let mut document = match sub {
+            Some(Subresource::Status) => with_status(old, document),
+            Some(Subresource::Finalize) => with_finalizers(old, &document),
+            _ => document,
+        };
+        keep_system_fields(&mut document, old);
+        let errors = match sub {
+            None | Some(Subresource::Scale) => {
+                resource.strategy.default(&mut document);
+                resource.strategy.prepare_for_update(&mut document, old);
+                if resource.generation && spec_changed(&document, old) {
+                    let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+                    metadata_mut(&mut document).insert("generation".into(), generation.into());
+                }
+                strategy::validate_update(resource.strategy, &document, old, resource.namespaced)
+            }
+            Some(Subresource::Status) => {
+                let mut errors = api::field::Errors::default();
+                api::validation::meta::validate(&document, resource.namespaced, |_| Vec::new(), &mut errors);
+                resource.strategy.validate_status(&document, old, &mut errors);
+                errors
+            }
+            Some(Subresource::Binding | Subresource::Finalize | Subresource::Log) => api::field::Errors::default(),
+        };
+        if !errors.is_empty() {
+            return Err(Status::invalid(resource.group, resource.kind, &target.name, &errors));
+        }
+        if meta::is_deleting(&document) && !holds_back(target, &document) {
+            return Ok(Decided::Remove);
+        }
+        if document == *old {
+            return Ok(Decided::Unchanged);
+        }
+        Ok(Decided::Write { document })
+    }
+}
+
+enum Decided {
+    Unchanged,
+    /// The last reason to keep a deleted object is gone.
+    Remove,
+    Write {
+        document: Value,
+    },
+}
+
+/// Something still has to happen before the object may go.
+pub(super) fn holds_back(target: &Target, document: &Value) -> bool {
+    let grace = document["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+    grace > 0 || !meta::finalizers(document).is_empty() || target.resource().strategy.blocks_deletion(document)
+}
+
+fn check_identity(target: &Target, document: &Value, old: &Value) -> Result<(), Status> {
+    let resource = target.resource();
+    let name = meta::name(document);
+    if name != target.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.name
+        )));
+    }
+    let version = meta::text(document, "resourceVersion");
+    if !version.is_empty() && version != meta::text(old, "resourceVersion") {
+        return Err(Status::stale(resource.group, resource.plural, name));
+    }
+    let (uid, was) = (meta::text(document, "uid"), meta::text(old, "uid"));
+    if !uid.is_empty() && uid != was {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {was}");
+        return Err(Status::conflict(resource.group, resource.plural, name, &why));
+    }
+    Ok(())
+}
+
+/// What only the server decides.
+fn keep_system_fields(document: &mut Value, old: &Value) {
+    let metadata = metadata_mut(document);
+    for field in
+        ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName", "resourceVersion"]
+    {
+        match old["metadata"].get(field) {
+            Some(value) => metadata.insert(field.into(), value.clone()),
+            None => metadata.remove(field),
+        };
+    }
+    metadata.remove("selfLink");
+    metadata.remove("managedFields");
+}
+
+/// Through `status` change the status, labels and annotations, and nothing else.
+fn with_status(old: &Value, mut document: Value) -> Value {
+    let mut result = old.clone();
+    match document.get_mut("status").map(Value::take) {
+        Some(status) => result["status"] = status,
+        None => {
+            result.as_object_mut().map(|fields| fields.remove("status"));
+        }
+    }
+    for field in ["labels", "annotations"] {
+        match document["metadata"].get(field) {
+            Some(value) => metadata_mut(&mut result).insert(field.into(), value.clone()),
+            None => metadata_mut(&mut result).remove(field),
+        };
+    }
+    result
+}
+
+fn with_finalizers(old: &Value, document: &Value) -> Value {
+    let mut result = old.clone();
+    let spec = object_mut(&mut result, "spec");
+    match document["spec"].get("finalizers") {
+        Some(finalizers) => spec.insert("finalizers".into(), finalizers.clone()),
+        None => spec.remove("finalizers"),
+    };
+    result
+}
+
+fn spec_changed(document: &Value, old: &Value) -> bool {
+    let parts = |object: &Value| -> Vec<(String, Value)> {
+        let fields = object.as_object().into_iter().flatten();
+        let fields = fields.filter(|(name, _)| !["metadata", "status", "kind", "apiVersion"].contains(&name.as_str()));
+        fields.map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    parts(document) != parts(old)
+}

@@ -1,0 +1,134 @@
+//! What a request is about, out of its path and query.
+
+use std::collections::HashMap;
+
+use api::status::Status;
+use percent_encoding::percent_decode_str;
+
+/// A path of the resource API.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResourcePath {
+    pub group: String,
+    pub version: String,
+    pub resource: String,
+    pub namespace: String,
+    pub name: String,
+    pub subresource: String,
+    /// What follows the subresource.
+    pub rest: String,
+}
+
+/// `/api/v1/…` and `/apis/GROUP/VERSION/…` with a resource; `None` for all other paths.
+pub fn resource_path(path: &str) -> Option<ResourcePath> {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    let mut found = ResourcePath::default();
+    match parts.next()? {
+        "api" => {}
+        "apis" => found.group = parts.next()?.to_owned(),
+        _ => return None,
+    }
+    found.version = parts.next()?.to_owned();
+    let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    let parts: Vec<String> = parts.map(decode).collect();
+    let own = |sub: &String| sub == "status" || sub == "finalize";
+    // Below a namespace is another resource, unless it is a subresource of the namespace itself.
+    let parts = match parts.as_slice() {
+        [first, namespace, resource, ..] if first == "namespaces" && !own(resource) => {
+            found.namespace = namespace.clone();
+            &parts[2..]
+        }
+        parts => parts,
+    };
+    let mut parts = parts.iter().cloned();
+    found.resource = parts.next()?;
+    found.name = parts.next().unwrap_or_default();
+    found.subresource = parts.next().unwrap_or_default();
+    found.rest = parts.collect::<Vec<_>>().join("/");
+    Some(found)
+}
+
+/// The parameters of a query; of one that occurs twice the first counts.
+#[derive(Clone, Debug, Default)]
+pub struct Query(HashMap<String, String>);
+
+impl Query {
+    pub fn parse(query: Option<&str>) -> Self {
+        let mut parameters = HashMap::new();
+        for pair in query.unwrap_or("").split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decode = |text: &str| {
+                let spaced = text.replace('+', " ");
+                percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+            };
+            parameters.entry(decode(name)).or_insert_with(|| decode(value));
+        }
+        Self(parameters)
+    }
+
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    pub fn flag(&self, name: &str) -> bool {
+        matches!(self.0.get(name).map(String::as_str), Some("" | "1" | "true" | "True" | "t"))
+    }
+
+    pub fn number(&self, name: &str) -> Result<Option<i64>, Status> {
+        match self.text(name) {
+            "" => Ok(None),
+            text => match text.parse() {
+                Ok(number) if number >= 0 => Ok(Some(number)),
+                _ => Err(Status::bad_request(format!("{name}: Invalid value: {text:?}: must be a number, 0 or more"))),
+            },
+        }
+    }
+
+    /// `dryRun=All` is the only one there is.
+    pub fn dry_run(&self) -> Result<bool, Status> {
+        match self.text("dryRun") {
+            "" => Ok(false),
+            "All" => Ok(true),
+            other => Err(Status::bad_request(format!(
+                "dryRun: Invalid value: {other:?}: Unsupported value, supported values: \"All\""
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(path: &str) -> Option<[String; 6]> {
+        resource_path(path).map(|p| [p.group, p.version, p.namespace, p.resource, p.name, p.subresource])
+    }
+
+    #[test]
+    fn table_of_paths() {
+        let some = |parts: [&str; 6]| Some(parts.map(str::to_owned));
+        for (path, expected) in [
+            ("/healthz", None),
+            ("/api", None),
+            ("/api/v1", None),
+            ("/apis/apps", None),
+            ("/api/v1/pods", some(["", "v1", "", "pods", "", ""])),
+            ("/api/v1/nodes/n%2F1/status", some(["", "v1", "", "nodes", "n/1", "status"])),
+            ("/api/v1/namespaces", some(["", "v1", "", "namespaces", "", ""])),
+            ("/api/v1/namespaces/x", some(["", "v1", "", "namespaces", "x", ""])),
+            ("/api/v1/namespaces/x/finalize", some(["", "v1", "", "namespaces", "x", "finalize"])),
+            ("/api/v1/namespaces/x/pods", some(["", "v1", "x", "pods", "", ""])),
+            ("/api/v1/namespaces/x/pods/p/log", some(["", "v1", "x", "pods", "p", "log"])),
+            ("/apis/coordination.k8s.io/v1/namespaces/x/leases/l", some(["coordination.k8s.io", "v1", "x", "leases", "l", ""])),
+        ] {
+            assert_eq!(parts(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn queries_are_decoded() {
+        let query = Query::parse(Some("labelSelector=a%3Db,c+in+%28d%29&watch&limit=x&limit=1"));
+        assert_eq!(query.text("labelSelector"), "a=b,c in (d)");
+        assert!(query.flag("watch") && !query.flag("follow"));
+        assert_eq!(query.number("limit").unwrap_err().code, 400);
+    }
+}

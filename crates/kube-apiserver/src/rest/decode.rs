@@ -1,0 +1,111 @@
+//! From a request's body to a document that fits its kind.
+
+use api::schema::decode::{Findings, read_json};
+use api::schema::{TypeId, builtin};
+use api::status::Status;
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use serde_json::Value;
+
+/// What becomes of fields that the kind does not have, and of fields that occur twice.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+impl FieldValidation {
+    pub fn read(text: &str) -> Result<Self, Status> {
+        match text {
+            "" | "Warn" => Ok(Self::Warn),
+            "Ignore" => Ok(Self::Ignore),
+            "Strict" => Ok(Self::Strict),
+            other => Err(Status::bad_request(format!(
+                "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
+            ))),
+        }
+    }
+}
+
+/// Group version and kind that a body must have.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    pub api_version: String,
+    pub kind: &'static str,
+    pub schema: TypeId,
+}
+
+impl Expected {
+    pub fn of(group: &str, version: &str, kind: &'static str) -> Self {
+        let schema = builtin().of_kind(group, version, kind);
+        let schema = schema.unwrap_or_else(|| panic!("schema/roots.rs lacks {group}/{version} {kind}"));
+        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+        Self { api_version, kind, schema }
+    }
+}
+
+/// JSON, or YAML where the content type says so. `duplicates` tells of fields that occur twice.
+pub fn read(headers: &HeaderMap, body: &Bytes, duplicates: &mut Vec<String>) -> Result<Value, Status> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media = content_type.split(';').next().unwrap_or("").trim();
+    let value = match media {
+        "" | "application/json" => {
+            read_json(body, duplicates).map_err(|e| Status::bad_request(format!("the body is not JSON: {e}")))?
+        }
+        "application/yaml" | "application/x-yaml" | "text/yaml" => serde_yaml::from_slice(body)
+            .map_err(|e| Status::bad_request(format!("the body is not YAML: {e}")))?,
+        other => {
+            return Err(Status::unsupported_media_type(format!(
+                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml; got {other:?}"
+            )));
+        }
+    };
+    if value.is_object() {
+        return Ok(value);
+    }
+    Err(Status::bad_request("the body must be an object: it must have apiVersion, kind and metadata"))
+}
+
+/// The document as its kind, and warnings for the client.
+pub fn fit(
+    mut value: Value,
+    expected: &Expected,
+    validation: FieldValidation,
+    duplicates: Vec<String>,
+) -> Result<(Value, Vec<String>), Status> {
+    let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if !api_version.is_empty() && api_version != expected.api_version {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({})",
+            expected.api_version
+        )));
+    }
+    if !kind.is_empty() && kind != expected.kind {
+        return Err(Status::bad_request(format!(
+            "the kind in the data ({kind}) does not match the expected kind ({})",
+            expected.kind
+        )));
+    }
+    let Findings { unknown, wrong } = builtin().fit(expected.schema, &mut value);
+    value["apiVersion"] = expected.api_version.as_str().into();
+    value["kind"] = expected.kind.into();
+    let version = expected.api_version.as_str();
+    let cannot = |why: String| {
+        Status::bad_request(format!("{} in version {version:?} cannot be handled as a {}: {why}", expected.kind, expected.kind))
+    };
+    if !wrong.is_empty() {
+        let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        return Err(cannot(all.join(", ")));
+    }
+    let mut warnings: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+    warnings.extend(duplicates.iter().map(|path| format!("duplicate field {path:?}")));
+    match validation {
+        FieldValidation::Strict if !warnings.is_empty() => {
+            Err(cannot(format!("strict decoding error: {}", warnings.join(", "))))
+        }
+        FieldValidation::Ignore => Ok((value, Vec::new())),
+        _ => Ok((value, warnings)),
+    }
+}

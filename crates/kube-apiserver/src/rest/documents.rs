@@ -1,0 +1,119 @@
+//! Everything that is not a resource: discovery, OpenAPI, version, health and metrics.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use api::schema::openapi;
+use api::status::Status;
+use api::{catalog, discovery};
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use super::negotiate::{self, respond, wants_aggregated};
+use super::{Request, Rest};
+use crate::server::Body;
+
+/// The release of Kubernetes whose API this is.
+pub const RELEASE: &str = "v1.37.0";
+
+const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// `/version`
+pub fn version() -> Value {
+    let mut numbers = RELEASE.trim_start_matches('v').split('.');
+    let mut next = || numbers.next().unwrap_or("0").to_owned();
+    json!({
+        "major": next(), "minor": next(), "gitVersion": format!("{RELEASE}+pilothouse.{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "", "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        }),
+    })
+}
+
+impl Rest {
+    pub(super) async fn document(&self, request: &Request) -> Result<Response<Body>, Status> {
+        if request.method != Method::GET && request.method != Method::HEAD {
+            return Err(Status::no_such_resource());
+        }
+        let ok = |value: Value| Ok(negotiate::json(StatusCode::OK, &value));
+        let parts: Vec<&str> = request.path.split('/').filter(|part| !part.is_empty()).collect();
+        match parts.as_slice() {
+            [] => ok(json!({"paths": paths()})),
+            ["version"] => ok(version()),
+            ["api"] => match wants_aggregated(&request.headers) {
+                Some(version) => Ok(aggregated(true, version)),
+                None => ok(discovery::core_versions(&self.address)),
+            },
+            ["apis"] => match wants_aggregated(&request.headers) {
+                Some(version) => Ok(aggregated(false, version)),
+                None => ok(discovery::group_list()),
+            },
+            ["api", version] => ok(discovery::resource_list("", version).ok_or_else(Status::no_such_resource)?),
+            ["apis", group] => ok(discovery::group(group).ok_or_else(Status::no_such_resource)?),
+            ["apis", group, version] => {
+                ok(discovery::resource_list(group, version).ok_or_else(Status::no_such_resource)?)
+            }
+            ["openapi", "v2"] => Ok(openapi_v2(request)),
+            ["openapi", "v3"] => ok(openapi::v3_index(&hash())),
+            ["openapi", "v3", "api", version] => openapi_v3("", version),
+            ["openapi", "v3", "apis", group, version] => openapi_v3(group, version),
+            ["healthz" | "livez" | "readyz", ..] | ["metrics"] => {
+                let reply = self.health.respond(&request.path, &request.raw_query).await;
+                let (parts, body) = reply.into_parts();
+                let bytes = body.collect().await.map_or_else(|never| match never {}, |body| body.to_bytes());
+                Ok(Response::from_parts(parts, bytes.into()))
+            }
+            _ => Err(Status::no_such_resource()),
+        }
+    }
+}
+
+fn paths() -> Vec<String> {
+    let mut paths: Vec<String> =
+        ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+            .map(str::to_owned)
+            .to_vec();
+    for (group, versions) in catalog::groups() {
+        let base = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
+        if !group.is_empty() {
+            paths.push(base.clone());
+        }
+        paths.extend(versions.iter().map(|version| format!("{base}/{version}")));
+    }
+    paths.sort();
+    paths
+}
+
+fn aggregated(core: bool, version: &str) -> Response<Body> {
+    let content_type = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    respond(StatusCode::OK, content_type, discovery::aggregated(core, version).to_string().into_bytes())
+}
+
+/// Changes when the documents may have: with the catalog and the program.
+fn hash() -> String {
+    let mut hasher = DefaultHasher::new();
+    RELEASE.hash(&mut hasher);
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    for resource in catalog::resources() {
+        (resource.group, resource.version, resource.kind).hash(&mut hasher);
+    }
+    format!("{:016X}", hasher.finish())
+}
+
+fn openapi_v2(request: &Request) -> Response<Body> {
+    let accept = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let document = openapi::v2(RELEASE);
+    if accept.contains("proto-openapi.spec.v2") {
+        return respond(StatusCode::OK, OPENAPI_V2_PROTOBUF, openapi::encode_v2(&document));
+    }
+    negotiate::json(StatusCode::OK, &document)
+}
+
+fn openapi_v3(group: &str, version: &str) -> Result<Response<Body>, Status> {
+    let document = openapi::v3(group, version, RELEASE).ok_or_else(Status::no_such_resource)?;
+    Ok(respond(StatusCode::OK, "application/json", Bytes::from(document.to_string())))
+}

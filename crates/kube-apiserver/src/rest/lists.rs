@@ -1,0 +1,114 @@
+//! Collections: list, watch and delete-collection.
+
+use api::columns;
+use api::selector::{FieldSelector, Selector};
+use api::status::Status;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::negotiate::{self, Accepted, Form, JSON, accepted, respond};
+use super::objects::{delete_options, partial};
+use super::{Request, Rest};
+use crate::registry::{ListOptions, Listed, Target, VersionMatch, parse};
+use crate::server::{Body, ListBody};
+
+pub(super) fn selectors(request: &Request) -> Result<(Selector, FieldSelector), Status> {
+    let labels = request.query.text("labelSelector").parse::<Selector>();
+    let fields = request.query.text("fieldSelector").parse::<FieldSelector>();
+    let labels = labels.map_err(|e| Status::bad_request(format!("unable to parse labelSelector: {e}")))?;
+    let fields = fields.map_err(|e| Status::bad_request(format!("unable to parse fieldSelector: {e}")))?;
+    Ok((labels, fields))
+}
+
+fn list_options(request: &Request) -> Result<ListOptions, Status> {
+    let (labels, fields) = selectors(request)?;
+    let version_match = match request.query.text("resourceVersionMatch") {
+        "" | "NotOlderThan" => VersionMatch::NotOlderThan,
+        "Exact" => VersionMatch::Exact,
+        other => {
+            return Err(Status::bad_request(format!(
+                "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
+            )));
+        }
+    };
+    Ok(ListOptions {
+        labels,
+        fields,
+        version: request.query.number("resourceVersion")?,
+        version_match,
+        limit: request.query.number("limit")?.unwrap_or(0) as usize,
+        continued: request.query.text("continue").to_owned(),
+    })
+}
+
+impl Rest {
+    pub(super) async fn collection(&self, request: &Request, target: &Target) -> Result<Response<Body>, Status> {
+        let accepted = accepted(&request.headers, &request.query)?;
+        if request.query.flag("watch") {
+            return self.watch(request, target, accepted.form).await;
+        }
+        let listed = self.registry.list(target, &list_options(request)?).await?;
+        list_response(target, listed, &accepted)
+    }
+
+    pub(super) async fn delete_collection(
+        &self,
+        request: &Request,
+        target: &Target,
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
+        let options = delete_options(request, &body)?;
+        let listed = self.registry.delete_collection(target, &list_options(request)?, &options).await?;
+        list_response(target, listed, &Accepted { form: Form::Object, yaml: false })
+    }
+}
+
+fn list_meta(listed: &Listed) -> Value {
+    let mut metadata = json!({"resourceVersion": listed.revision.to_string()});
+    if !listed.continued.is_empty() {
+        metadata["continue"] = listed.continued.as_str().into();
+    }
+    if let Some(remaining) = listed.remaining {
+        metadata["remainingItemCount"] = remaining.into();
+    }
+    metadata
+}
+
+fn list_response(target: &Target, listed: Listed, accepted: &Accepted) -> Result<Response<Body>, Status> {
+    let resource = target.resource();
+    let metadata = list_meta(&listed);
+    match &accepted.form {
+        Form::Object if accepted.yaml => {
+            let items = listed.entries.iter().map(|entry| parse(&entry.bytes)).collect::<Result<Vec<_>, _>>()?;
+            let list = json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
+                "metadata": metadata, "items": items});
+            Ok(negotiate::encoded(StatusCode::OK, list.to_string().into(), true))
+        }
+        Form::Object => {
+            let head = format!(
+                "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
+                resource.kind,
+                resource.api_version()
+            );
+            let body = ListBody::new(head.into(), listed.entries, Bytes::from_static(b"]}\n"));
+            Ok(respond(StatusCode::OK, JSON, Body::List(Box::new(body))))
+        }
+        Form::Table { version, include } => {
+            let now = Timestamp::now();
+            let mut table = columns::table(resource.columns, version, metadata);
+            let row = |bytes: &Bytes| Ok(columns::row(resource.columns, version, &parse(bytes)?, *include, now));
+            let rows: Result<Vec<Value>, Status> = listed.entries.iter().map(|entry| row(&entry.bytes)).collect();
+            table["rows"] = rows?.into();
+            Ok(negotiate::json(StatusCode::OK, &table))
+        }
+        Form::Metadata { version } => {
+            let items: Result<Vec<Value>, Status> =
+                listed.entries.iter().map(|entry| Ok(partial(&parse(&entry.bytes)?, version))).collect();
+            let list = json!({"kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{version}"),
+                "metadata": metadata, "items": items?});
+            Ok(negotiate::json(StatusCode::OK, &list))
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The REST API: paths and methods to the registry's verbs, and objects to the forms that clients ask for.
+
+mod decode;
+mod documents;
+mod logs;
+mod lists;
+mod negotiate;
+mod objects;
+mod patch;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::catalog::Subresource;
+use api::status::Status;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, header};
+use http_body_util::{BodyExt, Limited};
+
+use crate::kubelet::Kubelets;
+use crate::registry::{Registry, Target};
+use crate::request::{Query, ResourcePath, resource_path};
+use crate::server::Body;
+
+pub use decode::{Expected, FieldValidation, fit, read};
+pub use negotiate::failure;
+pub use patch::Patch;
+
+/// As upstream: what etcd takes, and then some for patches.
+const MAX_BODY: usize = 3 * 1024 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the API serves, whoever asks.
+pub struct Rest {
+    pub registry: Arc<Registry>,
+    pub kubelets: Kubelets,
+    pub health: daemon::Health,
+    /// Told to clients that ask where the API is.
+    pub address: String,
+}
+
+/// A request without its body.
+pub struct Request {
+    pub method: Method,
+    pub path: String,
+    pub query: Query,
+    pub raw_query: String,
+    pub headers: HeaderMap,
+}
+
+impl Rest {
+    pub async fn handle<B>(&self, request: http::Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let request = Request {
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            query: Query::parse(parts.uri.query()),
+            raw_query: parts.uri.query().unwrap_or("").to_owned(),
+            headers: parts.headers,
+        };
+        let result = match resource_path(&request.path) {
+            Some(path) => self.resource(&request, path, body).await,
+            None => self.document(&request).await,
+        };
+        result.unwrap_or_else(|status| failure(&status))
+    }
+
+    async fn resource<B>(&self, request: &Request, path: ResourcePath, body: B) -> Result<Response<Body>, Status>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let target = Target::new(&path.group, &path.version, &path.resource, &path.namespace, &path.name);
+        let target = target.ok_or_else(Status::no_such_resource)?;
+        let resource = target.resource();
+        let collection = path.name.is_empty();
+        // A namespace is needed for one object, and makes no sense for kinds that have none.
+        let one = !collection || request.method == Method::POST || request.method == Method::PUT;
+        if resource.namespaced && one && path.namespace.is_empty() && request.method != Method::GET {
+            return Err(Status::bad_request("an empty namespace may not be set during creation"));
+        }
+        if !path.rest.is_empty() || (!resource.namespaced && !path.namespace.is_empty()) {
+            return Err(Status::no_such_resource());
+        }
+        if resource.namespaced && !collection && path.namespace.is_empty() {
+            return Err(Status::no_such_resource());
+        }
+        let sub = match path.subresource.as_str() {
+            "" => None,
+            name => Some(resource.subresource(name).ok_or_else(Status::no_such_resource)?),
+        };
+        let refused = |verb: &str| Status::method_not_allowed(resource.group, resource.plural, verb);
+        match (&request.method, sub) {
+            (&Method::GET, Some(Subresource::Log)) => self.logs(request, &target).await,
+            (&Method::GET, None) if collection => self.collection(request, &target).await,
+            (&Method::GET, sub) if sub.is_none_or(|sub| sub.verbs().contains(&"get")) => {
+                self.get(request, &target, sub).await
+            }
+            (&Method::POST, None) if collection => self.create(request, &target, read_body(body).await?).await,
+            (&Method::POST, Some(Subresource::Binding)) => self.bind(request, &target, read_body(body).await?).await,
+            (&Method::PUT, sub) if !collection && sub.is_none_or(|sub| sub.verbs().contains(&"update")) => {
+                self.replace(request, &target, sub, read_body(body).await?).await
+            }
+            (&Method::PATCH, sub) if !collection && sub.is_none_or(|sub| sub.verbs().contains(&"patch")) => {
+                self.patch(request, &target, sub, read_body(body).await?).await
+            }
+            (&Method::DELETE, None) if collection => {
+                self.delete_collection(request, &target, read_body(body).await?).await
+            }
+            (&Method::DELETE, None) => self.delete(request, &target, read_body(body).await?).await,
+            (method, _) => Err(refused(&method.as_str().to_lowercase())),
+        }
+    }
+}
+
+async fn read_body<B>(body: B) -> Result<Bytes, Status>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let limited = Limited::new(body, MAX_BODY).collect();
+    let collected = tokio::time::timeout(BODY_TIMEOUT, limited).await;
+    match collected {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Status::too_large(format!("Request entity too large: limit is {MAX_BODY} bytes")))
+        }
+        Ok(Err(error)) => Err(Status::bad_request(format!("the body could not be read: {error}"))),
+        Err(_) => Err(Status::bad_request(format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()))),
+    }
+}
+
+/// Warnings travel in headers, one each (RFC 9111's code 299).
+fn with_warnings(mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
+    for warning in warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = format!("299 - \"{quoted}\"").parse() {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+

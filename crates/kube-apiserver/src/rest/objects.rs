@@ -1,0 +1,213 @@
+//! One object: get, create, replace, patch, delete, and its subresources.
+
+use api::catalog::{Resource, Subresource};
+use api::columns;
+use api::meta;
+use api::selector::{Labels, Selector};
+use api::status::Status;
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::negotiate::{self, Accepted, Form, accepted, encoded};
+use super::{Expected, FieldValidation, Patch, Request, Rest, fit, read, with_warnings};
+use crate::registry::{DeleteOptions, Target, parse};
+use crate::server::Body;
+
+pub(super) fn expected(resource: &'static Resource) -> Expected {
+    Expected { api_version: resource.api_version(), kind: resource.kind, schema: resource.schema }
+}
+
+impl Rest {
+    pub(super) async fn get(
+        &self,
+        request: &Request,
+        target: &Target,
+        sub: Option<Subresource>,
+    ) -> Result<Response<Body>, Status> {
+        let accepted = accepted(&request.headers, &request.query)?;
+        let object = match request.query.number("resourceVersion")? {
+            Some(version) => self.registry.get_cached(target, version).await?,
+            None => self.registry.get(target).await?,
+        };
+        if sub == Some(Subresource::Scale) {
+            return Ok(negotiate::json(StatusCode::OK, &scale_of(&parse(&object.bytes)?)));
+        }
+        shown(target.resource(), StatusCode::OK, object.bytes.clone(), &accepted)
+    }
+
+    pub(super) async fn create(&self, request: &Request, target: &Target, body: Bytes) -> Result<Response<Body>, Status> {
+        let accepted = accepted(&request.headers, &request.query)?;
+        let (object, warnings) = decode(request, &expected(target.resource()), &body)?;
+        let bytes = self.registry.create(target, object, request.query.dry_run()?).await?;
+        let response = shown(target.resource(), StatusCode::CREATED, bytes, &accepted)?;
+        Ok(with_warnings(response, &warnings))
+    }
+
+    pub(super) async fn bind(&self, request: &Request, target: &Target, body: Bytes) -> Result<Response<Body>, Status> {
+        let (binding, warnings) = decode(request, &Expected::of("", "v1", "Binding"), &body)?;
+        let node = meta::text_at(&binding, "target.name");
+        if node.is_empty() {
+            return Err(Status::bad_request("target.name: Required value: the node to bind the pod to"));
+        }
+        let annotations = meta::at(&binding, "metadata.annotations").and_then(Value::as_object);
+        let uid = meta::text(&binding, "uid");
+        self.registry.bind(target, node, uid, annotations, request.query.dry_run()?).await?;
+        let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+        Ok(with_warnings(negotiate::json(StatusCode::CREATED, &done), &warnings))
+    }
+
+    pub(super) async fn replace(
+        &self,
+        request: &Request,
+        target: &Target,
+        sub: Option<Subresource>,
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
+        let accepted = accepted(&request.headers, &request.query)?;
+        let dry_run = request.query.dry_run()?;
+        if sub == Some(Subresource::Scale) {
+            let (scale, warnings) = decode(request, &Expected::of("autoscaling", "v1", "Scale"), &body)?;
+            let bytes = self.registry.update(target, None, &|current| scaled(current, &scale), dry_run).await?;
+            return Ok(with_warnings(negotiate::json(StatusCode::OK, &scale_of(&parse(&bytes)?)), &warnings));
+        }
+        let (object, warnings) = decode(request, &expected(target.resource()), &body)?;
+        let bytes = self.registry.update(target, sub, &|_| Ok(object.clone()), dry_run).await?;
+        Ok(with_warnings(shown(target.resource(), StatusCode::OK, bytes, &accepted)?, &warnings))
+    }
+
+    pub(super) async fn patch(
+        &self,
+        request: &Request,
+        target: &Target,
+        sub: Option<Subresource>,
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
+        let accepted = accepted(&request.headers, &request.query)?;
+        let dry_run = request.query.dry_run()?;
+        let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
+        let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let patch = Patch::read(content_type, &body)?;
+        let warnings = std::sync::Mutex::new(Vec::new());
+        let patched = |document: Value, expected: &Expected| {
+            let patched = patch.apply(expected.schema, document)?;
+            let (fitted, told) = fit(patched, expected, validation, Vec::new())?;
+            *warnings.lock().expect("no holder panics") = told;
+            Ok::<_, Status>(fitted)
+        };
+        let bytes = if sub == Some(Subresource::Scale) {
+            let expected = Expected::of("autoscaling", "v1", "Scale");
+            let change = |current: &Value| scaled(current, &patched(scale_of(current), &expected)?);
+            self.registry.update(target, None, &change, dry_run).await?
+        } else {
+            let expected = expected(target.resource());
+            self.registry.update(target, sub, &|current| patched(current.clone(), &expected), dry_run).await?
+        };
+        let response = if sub == Some(Subresource::Scale) {
+            negotiate::json(StatusCode::OK, &scale_of(&parse(&bytes)?))
+        } else {
+            shown(target.resource(), StatusCode::OK, bytes, &accepted)?
+        };
+        let warnings = warnings.into_inner().expect("no holder panics");
+        Ok(with_warnings(response, &warnings))
+    }
+
+    pub(super) async fn delete(&self, request: &Request, target: &Target, body: Bytes) -> Result<Response<Body>, Status> {
+        let options = delete_options(request, &body)?;
+        let (bytes, _) = self.registry.delete(target, &options).await?;
+        Ok(encoded(StatusCode::OK, bytes, false))
+    }
+}
+
+/// The body of a deletion, or the query where there is none.
+pub(super) fn delete_options(request: &Request, body: &Bytes) -> Result<DeleteOptions, Status> {
+    let mut options = if body.is_empty() {
+        DeleteOptions::default()
+    } else {
+        let mut duplicates = Vec::new();
+        let value = read(&request.headers, body, &mut duplicates)?;
+        // DeleteOptions is of every group, so only the kind can be wrong.
+        let kind = value["kind"].as_str().unwrap_or("DeleteOptions");
+        if kind != "DeleteOptions" {
+            return Err(Status::bad_request(format!("the kind in the data ({kind}) is not DeleteOptions")));
+        }
+        DeleteOptions::read(&value)?
+    };
+    if let Some(seconds) = request.query.number("gracePeriodSeconds")? {
+        options.grace_period = Some(seconds);
+    }
+    let propagation = request.query.text("propagationPolicy");
+    if !propagation.is_empty() {
+        options = DeleteOptions {
+            propagation: DeleteOptions::read(&json!({"propagationPolicy": propagation}))?.propagation,
+            ..options
+        };
+    }
+    options.dry_run |= request.query.dry_run()?;
+    Ok(options)
+}
+
+fn decode(request: &Request, expected: &Expected, body: &Bytes) -> Result<(Value, Vec<String>), Status> {
+    let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
+    let mut duplicates = Vec::new();
+    let value = read(&request.headers, body, &mut duplicates)?;
+    fit(value, expected, validation, duplicates)
+}
+
+/// One object in the form that the client wants.
+fn shown(resource: &Resource, code: StatusCode, bytes: Bytes, accepted: &Accepted) -> Result<Response<Body>, Status> {
+    match &accepted.form {
+        Form::Object => Ok(encoded(code, bytes, accepted.yaml)),
+        Form::Table { version, include } => {
+            let object = parse(&bytes)?;
+            let mut table = columns::table(
+                resource.columns,
+                version,
+                json!({"resourceVersion": meta::text(&object, "resourceVersion")}),
+            );
+            table["rows"] = json!([columns::row(resource.columns, version, &object, *include, Timestamp::now())]);
+            Ok(negotiate::json(code, &table))
+        }
+        Form::Metadata { version } => Ok(negotiate::json(code, &partial(&parse(&bytes)?, version))),
+    }
+}
+
+/// `metav1.PartialObjectMetadata`
+pub(super) fn partial(object: &Value, version: &str) -> Value {
+    let api_version = format!("meta.k8s.io/{version}");
+    json!({"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": object["metadata"]})
+}
+
+/// The `scale` of an object that has `spec.replicas`, `status.replicas` and `spec.selector`.
+fn scale_of(object: &Value) -> Value {
+    let metadata = &object["metadata"];
+    let mut scale = json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1",
+        "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
+            "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"]},
+        "spec": {"replicas": object["spec"]["replicas"]},
+        "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)},
+    });
+    let selector = object["spec"]["selector"].as_object().into_iter().flatten();
+    let labels: Labels = selector.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect();
+    if !labels.is_empty() {
+        scale["status"]["selector"] = Selector::from_labels(&labels).to_string().into();
+    }
+    scale
+}
+
+/// The object with the replicas of a scale.
+fn scaled(current: &Value, scale: &Value) -> Result<Value, Status> {
+    let mut object = current.clone();
+    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+    object["spec"]["replicas"] = replicas.into();
+    // A version or uid that the client has read must still be the current one.
+    for field in ["resourceVersion", "uid"] {
+        let wanted = meta::text(scale, field);
+        if !wanted.is_empty() {
+            object["metadata"][field] = wanted.into();
+        }
+    }
+    Ok(object)
+}

@@ -1,0 +1,180 @@
+//! Watches over HTTP: one JSON document per event, in the order of the revisions, for as long as the client stays.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::columns;
+use api::status::Status;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::Stream;
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use storage::{Cache, EventType, Watcher};
+use tokio::time::Instant;
+
+use super::lists::selectors;
+use super::negotiate::{Form, JSON, respond};
+use super::objects::partial;
+use super::{Request, Rest};
+use crate::registry::{Target, parse};
+use crate::server::Body;
+
+/// Between bookmarks, so that a client that hears nothing still knows how far it is.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// A watch ends at some time between this and twice as long; clients go on where they were.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
+/// Events in one chunk: slow readers get larger chunks and fewer of them.
+const BATCH: usize = 256;
+
+impl Rest {
+    pub(super) async fn watch(&self, request: &Request, target: &Target, form: Form) -> Result<Response<Body>, Status> {
+        let (labels, fields) = selectors(request)?;
+        let filter = self.registry.filter(target, &labels, &fields)?;
+        let version = request.query.number("resourceVersion")?;
+        let initial = request.query.flag("sendInitialEvents");
+        if initial && request.query.text("resourceVersionMatch") != "NotOlderThan" {
+            return Err(Status::bad_request(
+                "sendInitialEvents: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ));
+        }
+        let timeout = match request.query.number("timeoutSeconds")? {
+            Some(seconds) if seconds > 0 => Duration::from_secs(seconds as u64),
+            _ => DEFAULT_TIMEOUT + Duration::from_secs(rand::random_range(0..DEFAULT_TIMEOUT.as_secs())),
+        };
+        let bookmarks = request.query.flag("allowWatchBookmarks");
+        let mut first = BytesMut::new();
+        let mut writer = Writer { target: target.clone(), form, begun: false };
+        let watcher = match version {
+            Some(after) if after > 0 && !initial => match self.registry.watch(target, filter, after).await {
+                Ok(watcher) => watcher,
+                // As upstream: the watch begins, and its first event is the error.
+                Err(status) if status.code == 410 => {
+                    let event = json!({"type": "ERROR", "object": status.to_json()});
+                    return Ok(respond(StatusCode::OK, JSON, format!("{event}\n").into_bytes()));
+                }
+                Err(status) => return Err(status),
+            },
+            version => {
+                let (listed, watcher) = self.registry.list_and_watch(target, filter, version).await?;
+                for entry in &listed.entries {
+                    writer.event(&mut first, EventType::Added.name(), &entry.bytes);
+                }
+                if initial && bookmarks {
+                    let annotations = json!({"k8s.io/initial-events-end": "true"});
+                    writer.bookmark(&mut first, listed.revision, Some(annotations));
+                }
+                watcher
+            }
+        };
+        let stream = events(self.registry.cache().clone(), watcher, writer, first.freeze(), bookmarks, timeout);
+        Ok(respond(StatusCode::OK, JSON, Body::Stream(Box::pin(stream))))
+    }
+}
+
+struct State {
+    cache: Arc<Cache>,
+    watcher: Watcher,
+    writer: Writer,
+    first: Bytes,
+    end: Instant,
+    bookmark: Option<Instant>,
+}
+
+fn events(
+    cache: Arc<Cache>,
+    watcher: Watcher,
+    writer: Writer,
+    first: Bytes,
+    bookmarks: bool,
+    timeout: Duration,
+) -> impl Stream<Item = Bytes> + Send {
+    let bookmark = bookmarks.then(|| Instant::now() + BOOKMARK_EVERY);
+    let state = State { cache, watcher, writer, first, end: Instant::now() + timeout, bookmark };
+    futures::stream::unfold(state, |mut state| async move {
+        if !state.first.is_empty() {
+            return Some((std::mem::take(&mut state.first), state));
+        }
+        let due = state.bookmark.unwrap_or(state.end).min(state.end);
+        tokio::select! {
+            events = state.watcher.next(BATCH) => {
+                // None: too slow, or the cache began anew. The client lists again.
+                if events.is_empty() {
+                    return None;
+                }
+                let mut chunk = BytesMut::new();
+                for (kind, event) in events {
+                    state.writer.event(&mut chunk, kind.name(), &event.object(kind));
+                }
+                Some((chunk.freeze(), state))
+            }
+            () = tokio::time::sleep_until(due) => {
+                state.bookmark.filter(|at| *at <= Instant::now())?;
+                state.bookmark = Some(Instant::now() + BOOKMARK_EVERY);
+                // Asked before the queue is emptied: what is in the queue then is all that there is up to it.
+                let revision = state.cache.revision();
+                let mut chunk = BytesMut::new();
+                for (kind, event) in state.watcher.pending() {
+                    state.writer.event(&mut chunk, kind.name(), &event.object(kind));
+                }
+                state.writer.bookmark(&mut chunk, revision, None);
+                Some((chunk.freeze(), state))
+            }
+        }
+    })
+}
+
+/// Writes events in the client's form.
+struct Writer {
+    target: Target,
+    form: Form,
+    /// Only the first table of a watch names its columns.
+    begun: bool,
+}
+
+impl Writer {
+    fn event(&mut self, out: &mut BytesMut, kind: &str, object: &Bytes) {
+        let shown;
+        let object = match &self.form {
+            Form::Object => &object[..],
+            form => {
+                let Ok(document) = parse(object) else { return };
+                shown = self.shown(form.clone(), &document).to_string();
+                shown.as_bytes()
+            }
+        };
+        out.reserve(object.len() + 40);
+        out.put_slice(b"{\"type\":\"");
+        out.put_slice(kind.as_bytes());
+        out.put_slice(b"\",\"object\":");
+        out.put_slice(object);
+        out.put_slice(b"}\n");
+    }
+
+    fn shown(&mut self, form: Form, document: &Value) -> Value {
+        match form {
+            Form::Object => document.clone(),
+            Form::Metadata { version } => partial(document, &version),
+            Form::Table { version, include } => {
+                let columns = self.target.resource().columns;
+                let list_meta = json!({"resourceVersion": document["metadata"]["resourceVersion"]});
+                let mut table = columns::table(columns, &version, list_meta);
+                if std::mem::replace(&mut self.begun, true) {
+                    table["columnDefinitions"] = Value::Null;
+                }
+                table["rows"] = json!([columns::row(columns, &version, document, include, Timestamp::now())]);
+                table
+            }
+        }
+    }
+
+    fn bookmark(&mut self, out: &mut BytesMut, revision: i64, annotations: Option<Value>) {
+        let resource = self.target.resource();
+        let mut object = json!({"kind": resource.kind, "apiVersion": resource.api_version(),
+            "metadata": {"resourceVersion": revision.to_string()}});
+        if let Some(annotations) = annotations {
+            object["metadata"]["annotations"] = annotations;
+        }
+        self.event(out, "BOOKMARK", &object.to_string().into());
+    }
+}
