@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc};
 
 use http_body_util::Full;
-use hyper::{Method, Request, Response, StatusCode, body::Bytes, body::Incoming, header, service::service_fn};
+pub use hyper::StatusCode;
+use hyper::{Method, Request, Response, body::Bytes, body::Incoming, header, service::service_fn};
 use hyper_util::rt::TokioIo;
 use prometheus_client::{
     collector::Collector,

@@ -177,7 +177,11 @@ mod tests {
         assert_eq!(supervisor.first_end().await, ended("returns", "it should have gone on"));
 
         let mut supervisor = Supervisor::new();
-        supervisor.spawn("panics", async { if true { panic!("oh") } });
+        supervisor.spawn("panics", async {
+            if true {
+                panic!("oh")
+            }
+        });
         assert!(matches!(supervisor.first_end().await, End::Task { name, .. } if name == "panics"));
     }
 

@@ -40,7 +40,7 @@ impl<K> Change<K> {
     }
 
     /// The object before the change.
-    pub fn old(&self) -> Option<&Arc<K>> {
+    pub fn before(&self) -> Option<&Arc<K>> {
         match self {
             Change::Added(_) => None,
             Change::Modified { old, .. } | Change::Deleted(old) => Some(old),
@@ -48,7 +48,7 @@ impl<K> Change<K> {
     }
 
     /// The object after the change.
-    pub fn new(&self) -> Option<&Arc<K>> {
+    pub fn after(&self) -> Option<&Arc<K>> {
         match self {
             Change::Added(new) | Change::Modified { new, .. } => Some(new),
             Change::Deleted(_) => None,

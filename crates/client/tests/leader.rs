@@ -1,0 +1,62 @@
+//! Two processes that compete for one lease.
+use std::time::Duration;
+
+use client::{LeaderElection, Timing, testing::Peer};
+use k8s_openapi::api::coordination::v1::Lease;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+fn candidate(peer: &Peer, identity: &str) -> LeaderElection {
+    LeaderElection::new(&peer.client(), "kube-system", "x", identity.to_owned(), Timing::default())
+}
+
+fn holder(peer: &Peer) -> String {
+    peer.get::<Lease>("kube-system", "x").unwrap().spec.unwrap().holder_identity.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_ends_hands_over_at_once() {
+    let (peer, never, stop) = (Peer::new(), CancellationToken::new(), CancellationToken::new());
+    let first = candidate(&peer, "first").acquire(&never).await.unwrap();
+    let lost = first.lost();
+    let keeping = tokio::spawn(first.keep(stop.clone()));
+    // While the first renews, the second waits, however long.
+    let waiting = candidate(&peer, "second").acquire(&never);
+    assert!(timeout(Duration::from_secs(100), waiting).await.is_err());
+    assert_eq!(holder(&peer), "first");
+    stop.cancel();
+    assert_eq!(keeping.await.unwrap(), Ok(()));
+    assert!(lost.is_cancelled());
+    let before = Instant::now();
+    candidate(&peer, "second").acquire(&never).await.unwrap();
+    assert!(before.elapsed() < Duration::from_secs(3));
+    assert_eq!(holder(&peer), "second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_holder_is_waited_for_as_long_as_its_lease() {
+    let (peer, never) = (Peer::new(), CancellationToken::new());
+    let silent = candidate(&peer, "silent").acquire(&never).await.unwrap();
+    let before = Instant::now();
+    candidate(&peer, "second").acquire(&never).await.unwrap();
+    let waited = before.elapsed().as_secs();
+    assert!((14..=18).contains(&waited), "{waited}");
+    // It wakes up too late, and does not write.
+    let lost = silent.lost();
+    assert!(silent.keep(never).await.is_err());
+    assert!(lost.is_cancelled());
+    assert_eq!(holder(&peer), "second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_can_not_renew_gives_up_before_others_may_take_over() {
+    let (peer, never) = (Peer::new(), CancellationToken::new());
+    let leader = candidate(&peer, "leader").acquire(&never).await.unwrap();
+    for _ in 0..100 {
+        peer.fail("get", Status::unavailable("down"));
+    }
+    let before = Instant::now();
+    assert!(leader.keep(never).await.is_err());
+    assert!(before.elapsed() < Duration::from_secs(15), "{:?}", before.elapsed());
+}

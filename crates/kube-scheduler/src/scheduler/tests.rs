@@ -1,0 +1,124 @@
+//! The whole scheduler against a kube-apiserver in memory.
+use client::{Client, Object, Reflector, testing::Peer, testing::failure};
+use k8s_openapi::api::core::v1::{Event, Node as ApiNode, Pod as ApiPod};
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn node(name: &str, cpu: &str) -> ApiNode {
+    serde_json::from_value(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+        "status": {"allocatable": {"cpu": cpu, "memory": "4Gi", "pods": "110"}}}))
+    .unwrap()
+}
+
+fn pod(name: &str, cpu: &str) -> ApiPod {
+    let container = json!({"name": "c", "resources": {"requests": {"cpu": cpu}}});
+    let spec: Value = json!({"containers": [container]});
+    serde_json::from_value(
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
+        "spec": spec, "status": {"phase": "Pending"}}),
+    )
+    .unwrap()
+}
+
+fn start(client: &Client) -> Decisions {
+    let token = CancellationToken::new();
+    let pods = Reflector::of(client, ApiPod::RESOURCE);
+    let nodes = Reflector::of(client, ApiNode::RESOURCE);
+    let services = Reflector::of(client, k8s_openapi::api::core::v1::Service::RESOURCE);
+    let stores = (pods.store(), nodes.store(), services.store());
+    let deltas = deltas(&stores.0, &stores.1, &stores.2);
+    let (binder, binding) = Binder::new(client);
+    let (events, recording) = EventRecorder::new(client, "default-scheduler", None);
+    let (unscheduled, reporting) = Unscheduled::new(client);
+    let decisions = Decisions::default();
+    let metrics = Metrics::register(&mut Registry::default());
+    let outputs = Outputs { binder, events, unscheduled, decisions: decisions.clone(), metrics };
+    let scheduler = Scheduler::new("default-scheduler".to_owned(), outputs);
+    let go = CancellationToken::new();
+    tokio::spawn(pods.run(token.clone()));
+    tokio::spawn(nodes.run(token.clone()));
+    tokio::spawn(services.run(token.clone()));
+    tokio::spawn(binding.run(token.clone()));
+    tokio::spawn(recording.run(token.clone()));
+    tokio::spawn(reporting.run(token.clone()));
+    tokio::spawn(scheduler.run(deltas, go.clone(), token));
+    tokio::spawn(async move {
+        synced(stores.0, stores.1, stores.2).await;
+        go.cancel();
+    });
+    decisions
+}
+
+fn place(peer: &Peer, name: &str) -> Option<String> {
+    peer.get::<ApiPod>("default", name)?.spec?.node_name
+}
+
+fn events(peer: &Peer) -> Vec<(String, String)> {
+    let of = |event: Event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default());
+    peer.list::<Event>().into_iter().map(of).collect()
+}
+
+async fn settle() {
+    tokio::time::sleep(Duration::from_secs(25)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_are_bound_and_said_to_be() {
+    let peer = Peer::new();
+    peer.put(&node("n", "4"));
+    start(&peer.client());
+    peer.put(&pod("a", "1"));
+    settle().await;
+    assert_eq!(place(&peer, "a").as_deref(), Some("n"));
+    assert_eq!(events(&peer), [("Scheduled".to_owned(), "Successfully assigned default/a to n".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_fits_nowhere_says_why_and_goes_where_room_is_made() {
+    let peer = Peer::new();
+    peer.put(&node("n", "1"));
+    peer.put(&pod("a", "1"));
+    start(&peer.client());
+    settle().await;
+    peer.put(&pod("b", "1"));
+    settle().await;
+    let status = peer.get::<ApiPod>("default", "b").unwrap().status.unwrap();
+    let condition = &status.conditions.unwrap()[0];
+    let message = "0/1 nodes are available: 1 Insufficient cpu.";
+    assert_eq!((condition.type_.as_str(), condition.status.as_str()), ("PodScheduled", "False"));
+    assert_eq!((condition.reason.as_deref(), condition.message.as_deref()), (Some("Unschedulable"), Some(message)));
+    assert!(events(&peer).contains(&("FailedScheduling".to_owned(), message.to_owned())));
+    peer.remove::<ApiPod>("default", "a");
+    settle().await;
+    assert_eq!(place(&peer, "b").as_deref(), Some("n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_binding_gives_back_what_was_assumed() {
+    let peer = Peer::new();
+    peer.put(&node("n", "1"));
+    peer.fail("bind", failure(409, "Conflict", "not now"));
+    peer.put(&pod("a", "1"));
+    start(&peer.client());
+    settle().await;
+    assert_eq!(place(&peer, "a").as_deref(), Some("n"));
+    assert_eq!(peer.calls().iter().filter(|call| call.starts_with("bind")).count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn assumed_pods_count_so_that_no_node_gets_too_much() {
+    let peer = Peer::new();
+    for name in ["m", "n"] {
+        peer.put(&node(name, "1"));
+    }
+    for name in ["a", "b", "c"] {
+        peer.put(&pod(name, "1"));
+    }
+    start(&peer.client());
+    settle().await;
+    let mut places: Vec<_> = ["a", "b", "c"].iter().filter_map(|name| place(&peer, name)).collect();
+    places.sort();
+    assert_eq!(places, ["m", "n"]);
+}
