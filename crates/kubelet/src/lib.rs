@@ -4,3 +4,6 @@
 pub mod names;
 pub mod pod;
 pub mod runtime;
+pub mod cluster;
+pub mod environment;
+pub mod worker;
