@@ -69,7 +69,12 @@ pub fn resource_of(pod: &Pod, selector: &ResourceFieldSelector, node: &NodeFacts
     resource(pod, container, selector, node)
 }
 
-pub fn resource(pod: &Pod, own: &Container, selector: &ResourceFieldSelector, node: &NodeFacts) -> Result<String, FieldError> {
+pub fn resource(
+    pod: &Pod,
+    own: &Container,
+    selector: &ResourceFieldSelector,
+    node: &NodeFacts,
+) -> Result<String, FieldError> {
     let container = match selector.container_name.as_deref() {
         Some(name) => pod::container(pod, name).ok_or_else(|| FieldError::NoContainer(name.to_owned()))?,
         None => own,

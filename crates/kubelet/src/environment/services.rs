@@ -87,8 +87,10 @@ mod tests {
 
     #[test]
     fn a_service_of_one_port() {
-        let text: Vec<_> =
-            variables(&[redis("default", "redis-master", "10.0.0.11")]).iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let text: Vec<_> = variables(&[redis("default", "redis-master", "10.0.0.11")])
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
         assert_eq!(
             text,
             [
@@ -128,7 +130,8 @@ mod tests {
                 redis("default", "headless", "None"),
             ]
         };
-        let names = |services: Vec<Arc<Service>>| services.iter().map(|s| s.metadata.name.clone().unwrap()).collect::<Vec<_>>();
+        let names =
+            |services: Vec<Arc<Service>>| services.iter().map(|s| s.metadata.name.clone().unwrap()).collect::<Vec<_>>();
         assert_eq!(names(visible("default", true, all())), ["a", "b", "kubernetes"]);
         assert_eq!(names(visible("other", true, all())), ["c", "kubernetes"]);
         assert_eq!(names(visible("default", false, all())), ["kubernetes"]);

@@ -35,10 +35,23 @@ pub enum Slot {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     PrepareVolumes,
-    CreateSandbox { attempt: i32 },
-    Start { container: String, sandbox: String, restart_count: i32, backoff: Duration },
-    Stop { id: String, grace: Duration, why: String },
-    Remove { id: String },
+    CreateSandbox {
+        attempt: i32,
+    },
+    Start {
+        container: String,
+        sandbox: String,
+        restart_count: i32,
+        backoff: Duration,
+    },
+    Stop {
+        id: String,
+        grace: Duration,
+        why: String,
+    },
+    Remove {
+        id: String,
+    },
     /// Nothing of the pod runs any more: directories go, and the pod leaves the API.
     Finish,
 }
@@ -81,7 +94,7 @@ pub struct Memory {
     pub busy: BTreeSet<Slot>,
     /// When the Stop under way is to be over, by container id.
     pub stops: BTreeMap<String, Timestamp>,
-    /// By container name, or `POD`, or a volume's.
+    /// By container name, or `POD`, or the id of a container that could not be stopped or removed.
     pub troubles: BTreeMap<String, Trouble>,
     /// By container id.
     pub health: BTreeMap<String, Health>,
@@ -118,7 +131,10 @@ impl<'a> View<'a> {
 
     /// The newest sandbox.
     pub fn sandbox(&self) -> Option<&'a Container> {
-        self.containers.values().filter(|c| c.identity.is_sandbox()).max_by_key(|c| (c.identity.restart_count, c.created_at))
+        self.containers
+            .values()
+            .filter(|c| c.identity.is_sandbox())
+            .max_by_key(|c| (c.identity.restart_count, c.created_at))
     }
 
     /// The attempts of a container, the newest first.
@@ -154,7 +170,8 @@ impl<'a> View<'a> {
             policy == pod::RestartPolicy::Never
                 && self.current(&spec.name).is_some_and(|c| matches!(&c.state, State::Exited(exit) if exit.code != 0))
         });
-        init_failed || !pod::containers(self.pod).is_empty() && pod::containers(self.pod).iter().all(|spec| done(&spec.name))
+        init_failed
+            || !pod::containers(self.pod).is_empty() && pod::containers(self.pod).iter().all(|spec| done(&spec.name))
     }
 
     /// When the pod has been active for as long as it may.
@@ -174,7 +191,9 @@ impl<'a> View<'a> {
 
     pub fn init_done(&self, spec: &Spec) -> bool {
         match self.current(&spec.name) {
-            Some(c) if pod::is_sidecar(spec) => c.is_running() && self.memory.health.get(&c.id).is_none_or(|h| h.started),
+            Some(c) if pod::is_sidecar(spec) => {
+                c.is_running() && self.memory.health.get(&c.id).is_none_or(|h| h.started)
+            }
             Some(c) => matches!(&c.state, State::Exited(Exit { code: 0, .. })),
             None => false,
         }
@@ -213,6 +232,12 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn act(&mut self, action: Action) {
+        // One that has just failed is tried again a little later.
+        if let Action::Stop { id, .. } | Action::Remove { id } = &action
+            && self.held(id)
+        {
+            return;
+        }
         self.plan.actions.push(action);
     }
 
@@ -264,7 +289,8 @@ impl<'a> Planner<'a> {
     /// Returns whether anything but sandboxes runs.
     fn stop_all(&mut self, why: &str) -> bool {
         let grace = Duration::from_secs(pod::grace_seconds(self.view.pod).into());
-        let running: Vec<_> = self.view.containers.values().filter(|c| c.is_running() && !c.identity.is_sandbox()).collect();
+        let running: Vec<_> =
+            self.view.containers.values().filter(|c| c.is_running() && !c.identity.is_sandbox()).collect();
         let serves = |c: &Container| pod::container(self.view.pod, &c.identity.container).is_some_and(pod::is_sidecar);
         let first: Vec<_> = running.iter().copied().filter(|c| !serves(c)).collect();
         let now = if first.is_empty() { &running } else { &first };
@@ -350,7 +376,13 @@ impl<'a> Planner<'a> {
         true
     }
 
-    fn keep_running(&mut self, spec: &Spec, sandbox: &Container, latest: Option<&Container>, restarts: impl Fn(&Exit) -> bool) {
+    fn keep_running(
+        &mut self,
+        spec: &Spec,
+        sandbox: &Container,
+        latest: Option<&Container>,
+        restarts: impl Fn(&Exit) -> bool,
+    ) {
         let start = |restart_count, backoff| Action::Start {
             container: spec.name.clone(),
             sandbox: sandbox.id.clone(),
@@ -375,7 +407,9 @@ impl<'a> Planner<'a> {
                 if changed {
                     let why = format!("Container {} definition changed, will be restarted", spec.name);
                     self.stop(container, Duration::from_secs(grace.into()), &why);
-                } else if let Some((why, own)) = self.view.memory.health.get(&container.id).and_then(|h| h.unhealthy.clone()) {
+                } else if let Some((why, own)) =
+                    self.view.memory.health.get(&container.id).and_then(|h| h.unhealthy.clone())
+                {
                     self.stop(container, Duration::from_secs(own.unwrap_or(grace).into()), &why);
                 }
             }

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    Container as Spec, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    HostIP, PodCondition, PodIP, PodStatus,
+    Container as Spec, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+    ContainerStatus, HostIP, PodCondition, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -11,9 +11,30 @@ use super::plan::{Trouble, VOLUMES, View, backoff, restart_time};
 use crate::pod::{self, PodRef, RestartPolicy, SANDBOX};
 use crate::runtime::{Container, Exit, State};
 
-/// The part of the status that the kubelet owns, put over what others wrote.
-pub fn status(view: View<'_>, node_address: &str) -> PodStatus {
-    let old = view.pod.status.clone().unwrap_or_default();
+/// The conditions that the kubelet writes; others are somebody else's.
+const CONDITIONS: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
+
+/// The part of a status that the kubelet owns.
+pub fn owned(status: &PodStatus) -> PodStatus {
+    let own = |condition: &&PodCondition| CONDITIONS.contains(&condition.type_.as_str());
+    PodStatus {
+        conditions: Some(status.conditions.iter().flatten().filter(own).cloned().collect()),
+        phase: status.phase.clone(),
+        reason: status.reason.clone(),
+        message: status.message.clone(),
+        start_time: status.start_time.clone(),
+        host_ip: status.host_ip.clone(),
+        host_ips: status.host_ips.clone(),
+        pod_ip: status.pod_ip.clone(),
+        pod_ips: status.pod_ips.clone(),
+        init_container_statuses: status.init_container_statuses.clone(),
+        container_statuses: status.container_statuses.clone(),
+        ..Default::default()
+    }
+}
+
+/// What the kubelet has to say of the pod. `last` is what it said before: times of what has not changed stay.
+pub fn status(view: View<'_>, last: &PodStatus, node_address: &str) -> PodStatus {
     let init: Vec<_> = pod::init_containers(view.pod).iter().map(|spec| container_status(view, spec, true)).collect();
     let containers: Vec<_> = pod::containers(view.pod).iter().map(|spec| container_status(view, spec, false)).collect();
     let phase = phase(view, &init, &containers);
@@ -23,25 +44,25 @@ pub fn status(view: View<'_>, node_address: &str) -> PodStatus {
     } else {
         view.sandbox().filter(|sandbox| sandbox.is_running()).and_then(|sandbox| sandbox.ip).map(|ip| ip.to_string())
     };
-    let ip = ip.or_else(|| old.pod_ip.clone());
+    let ip = ip.or_else(|| last.pod_ip.clone());
+    let why = if late {
+        (Some("DeadlineExceeded".into()), Some("Pod was active on the node longer than the specified deadline".into()))
+    } else {
+        (last.reason.clone(), last.message.clone())
+    };
     PodStatus {
-        conditions: Some(conditions(view, &old, phase, &init, &containers)),
+        conditions: Some(conditions(view, last, phase, &init, &containers)),
         phase: Some(phase.to_owned()),
-        reason: if late { Some("DeadlineExceeded".into()) } else { old.reason },
-        message: if late {
-            Some("Pod was active on the node longer than the specified deadline".into())
-        } else {
-            old.message
-        },
-        start_time: old.start_time.or_else(|| view.memory.started_at.map(|time| Time(round(time)))),
+        reason: why.0,
+        message: why.1,
+        start_time: last.start_time.clone().or_else(|| view.memory.started_at.map(|time| Time(round(time)))),
         host_ip: Some(node_address.to_owned()),
         host_ips: Some(vec![HostIP { ip: node_address.to_owned() }]),
         pod_ips: ip.clone().map(|ip| vec![PodIP { ip }]),
         pod_ip: ip,
         init_container_statuses: Some(init).filter(|list| !list.is_empty()),
         container_statuses: Some(containers),
-        observed_generation: view.pod.metadata.generation.filter(|_| old.observed_generation.is_some()),
-        ..old
+        ..Default::default()
     }
 }
 
@@ -62,7 +83,8 @@ fn phase(view: View<'_>, init: &[ContainerStatus], containers: &[ContainerStatus
     let running = |s: &ContainerStatus| s.state.as_ref().is_some_and(|state| state.running.is_some());
     let policy = if view.terminating() { RestartPolicy::Never } else { pod::restart_policy(view.pod) };
     if !view.initialized() {
-        let failed = policy == RestartPolicy::Never && init.iter().any(|s| !running(s) && ended(s).is_some_and(|code| code != 0));
+        let failed = policy == RestartPolicy::Never
+            && init.iter().any(|s| !running(s) && ended(s).is_some_and(|code| code != 0));
         return if failed { "Failed" } else { "Pending" };
     }
     if containers.iter().any(|s| !running(s) && ended(s).is_none()) {
@@ -156,8 +178,11 @@ fn why_waiting(
     }
     let PodRef { namespace, name, uid } = PodRef::of(view.pod);
     let wait = backoff(ended, exit).0;
-    let message =
-        format!("back-off {} restarting failed container={} pod={name}_{namespace}({uid})", go_duration(wait), spec.name);
+    let message = format!(
+        "back-off {} restarting failed container={} pod={name}_{namespace}({uid})",
+        go_duration(wait),
+        spec.name
+    );
     Some(("CrashLoopBackOff".into(), message))
 }
 
@@ -171,7 +196,10 @@ fn go_duration(time: std::time::Duration) -> String {
 
 fn waiting_for(reason: impl Into<String>, message: impl Into<String>) -> ContainerState {
     let message = Some(message.into()).filter(|text: &String| !text.is_empty());
-    ContainerState { waiting: Some(ContainerStateWaiting { reason: Some(reason.into()), message }), ..Default::default() }
+    ContainerState {
+        waiting: Some(ContainerStateWaiting { reason: Some(reason.into()), message }),
+        ..Default::default()
+    }
 }
 
 /// A container that has never run.
@@ -185,7 +213,9 @@ fn waiting(view: View<'_>, own: Option<&Trouble>, init: bool) -> ContainerState 
     }
     match &view.memory.no_network {
         Some(why) if !pod::host_network(view.pod) => waiting_for("ContainerCreating", why),
-        _ if init || !pod::init_containers(view.pod).is_empty() && !view.initialized() => waiting_for("PodInitializing", ""),
+        _ if init || !pod::init_containers(view.pod).is_empty() && !view.initialized() => {
+            waiting_for("PodInitializing", "")
+        }
         _ => waiting_for("ContainerCreating", ""),
     }
 }
@@ -230,7 +260,7 @@ fn image_id(view: View<'_>, container: &Container) -> String {
 
 fn conditions(
     view: View<'_>,
-    old: &PodStatus,
+    last: &PodStatus,
     phase: &str,
     init: &[ContainerStatus],
     containers: &[ContainerStatus],
@@ -242,7 +272,13 @@ fn conditions(
     let initialized = match () {
         () if succeeded => (true, completed()),
         () if view.initialized() => (true, None),
-        () => (false, Some(("ContainersNotInitialized", format!("containers with incomplete status: [{}]", incomplete.join(" "))))),
+        () => (
+            false,
+            Some((
+                "ContainersNotInitialized",
+                format!("containers with incomplete status: [{}]", incomplete.join(" ")),
+            )),
+        ),
     };
     let containers_ready = match () {
         () if succeeded => (false, completed()),
@@ -250,44 +286,39 @@ fn conditions(
         () if unready.is_empty() => (true, None),
         () => (false, Some(("ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" "))))),
     };
+    // The gates are others' conditions.
+    let given = view.pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let open_gates: Vec<&str> = pod::spec(view.pod)
         .readiness_gates
         .iter()
         .flatten()
         .map(|gate| gate.condition_type.as_str())
-        .filter(|gate| !old.conditions.iter().flatten().any(|c| c.type_ == *gate && c.status == "True"))
+        .filter(|gate| !given.iter().any(|c| c.type_ == *gate && c.status == "True"))
         .collect();
     let ready = if containers_ready.0 && !open_gates.is_empty() {
-        let message = open_gates.iter().map(|gate| format!("corresponding condition of pod readiness gate \"{gate}\" does not exist or is not True."));
+        let message = open_gates.iter().map(|gate| {
+            format!("corresponding condition of pod readiness gate \"{gate}\" does not exist or is not True.")
+        });
         (false, Some(("ReadinessGatesNotReady", message.collect::<Vec<_>>().join(" "))))
     } else {
         containers_ready.clone()
     };
     let sandbox_ready = (view.sandbox().is_some_and(Container::is_running), None);
-    let mut all = old.conditions.clone().unwrap_or_default();
-    for (kind, (holds, why)) in [
-        ("PodReadyToStartContainers", sandbox_ready),
-        ("Initialized", initialized),
-        ("Ready", ready),
-        ("ContainersReady", containers_ready),
-    ] {
-        let old = all.iter().find(|c| c.type_ == kind);
+    let known = last.conditions.as_deref().unwrap_or_default();
+    let states = [sandbox_ready, initialized, ready, containers_ready];
+    let condition = |(kind, (holds, why)): (&str, (bool, Option<(&str, String)>))| {
         let status = if holds { "True" } else { "False" };
-        let since = old.filter(|c| c.status == status).and_then(|c| c.last_transition_time.clone());
-        let new = PodCondition {
+        let same = known.iter().find(|c| c.type_ == kind && c.status == status);
+        PodCondition {
             type_: kind.to_owned(),
             status: status.to_owned(),
-            last_transition_time: since.or(Some(Time(round(view.now)))),
+            last_transition_time: same.and_then(|c| c.last_transition_time.clone()).or(Some(Time(round(view.now)))),
             reason: why.as_ref().map(|(reason, _)| (*reason).to_owned()),
             message: why.map(|(_, message)| message).filter(|text| !text.is_empty()),
             ..Default::default()
-        };
-        match all.iter_mut().find(|c| c.type_ == kind) {
-            Some(slot) => *slot = new,
-            None => all.push(new),
         }
-    }
-    all
+    };
+    CONDITIONS.into_iter().zip(states).map(condition).collect()
 }
 
 /// The API keeps whole seconds: what is sent must be what comes back.
