@@ -19,6 +19,7 @@ use super::{
     Container, ContainerConfig, Event, EventKind, ExecOutcome, Exit, Image, Info, Listed, LogQuery, Network, Result,
     Runtime, RuntimeError, State,
 };
+use crate::images::full_name;
 
 const EVENTS: usize = 1024;
 
@@ -48,7 +49,7 @@ impl Default for Fake {
 impl Fake {
     /// As if the registry had no image of this name.
     pub fn lacks_image(&self, name: &str) {
-        self.lock().missing.insert(name.to_owned());
+        self.lock().missing.insert(full(name));
     }
 
     /// Away, or back again.
@@ -103,10 +104,14 @@ impl Fake {
     }
 }
 
+fn full(name: &str) -> String {
+    full_name(name).unwrap_or_else(|| name.to_owned())
+}
+
 #[async_trait]
 impl Runtime for Fake {
     async fn info(&self) -> Result<Info> {
-        self.up()?;
+        drop(self.up()?);
         let text = |text: &str| text.to_owned();
         Ok(Info { name: "fake", version: text("1"), kernel: text("none"), os_image: text("none"), root_dir: text("/") })
     }
@@ -126,7 +131,7 @@ impl Runtime for Fake {
 
     async fn create(&self, config: &ContainerConfig) -> Result<String> {
         let mut inner = self.up()?;
-        if !inner.images.contains(&config.image) {
+        if !inner.images.contains(&full(&config.image)) {
             return Err(RuntimeError::NotFound(format!("No such image: {}", config.image)));
         }
         if let Network::Pod(name) = &config.network
@@ -181,15 +186,15 @@ impl Runtime for Fake {
     async fn image(&self, name: &str) -> Result<Option<Image>> {
         let image =
             || Image { id: format!("sha256:{name}"), reference: format!("{name}@sha256:0"), user: String::new() };
-        Ok(self.up()?.images.contains(name).then(image))
+        Ok(self.up()?.images.contains(&full(name)).then(image))
     }
 
     async fn pull(&self, name: &str) -> Result<()> {
         let mut inner = self.up()?;
-        if inner.missing.contains(name) {
+        if inner.missing.contains(&full(name)) {
             return Err(RuntimeError::NotFound(format!("manifest for {name} not found")));
         }
-        inner.images.insert(name.to_owned());
+        inner.images.insert(full(name));
         Ok(())
     }
 
@@ -199,7 +204,7 @@ impl Runtime for Fake {
     }
 
     async fn events(&self) -> Result<BoxStream<'static, Result<Event>>> {
-        self.up()?;
+        drop(self.up()?);
         let missed = |_| RuntimeError::Down { endpoint: "fake".into(), message: "events were missed".into() };
         Ok(BroadcastStream::new(self.events.subscribe()).map(move |event| event.map_err(missed)).boxed())
     }
