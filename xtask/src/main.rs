@@ -1,1 +1,22 @@
-fn main() {}
+//! What people do with this checkout beside building it: start and stop a cluster, measure it, keep the tree tidy.
+//! `make` calls it.
+
+mod cluster;
+mod tidy;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "usage: xtask COMMAND
+  up      start the local cluster (state in .run), or what of it does not run
+  down    stop it and remove its rules, containers and mounts
+  tidy    check the import directions and habits of the tree";
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("up") => cluster::up(),
+        Some("down") => cluster::down(),
+        Some("tidy") => tidy::check(),
+        _ => bail!("{HELP}"),
+    }
+}

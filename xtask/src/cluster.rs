@@ -1,0 +1,130 @@
+//! The local cluster of `make up`: etcd and the daemons as background processes, state in `.run`.
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use testkit::cluster::DAEMONS;
+use testkit::process::{accepts, running, signal};
+use testkit::{Cluster, Layout};
+
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned)
+}
+
+fn layout() -> Result<Layout> {
+    let run = root().join(".run");
+    let programs = std::env::current_exe()?.parent().map(Path::to_owned).context("this program has no folder")?;
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname")?.trim().to_lowercase();
+    Ok(Layout::local(&run, &programs, address(), &hostname))
+}
+
+/// The address of the default route, so that other hosts reach the cluster; loopback where there is none.
+fn address() -> IpAddr {
+    let own = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        // Nothing is sent.
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
+    };
+    own().unwrap_or(Ipv4Addr::LOCALHOST.into())
+}
+
+fn say(text: impl std::fmt::Display) {
+    println!("==> {text}");
+}
+
+fn pid_file(layout: &Layout, name: &str) -> PathBuf {
+    layout.folder.join("pids").join(name)
+}
+
+pub fn up() -> Result<()> {
+    let layout = layout()?;
+    let cluster = Cluster::prepare(layout.clone())?;
+    allow_forwarding()?;
+    for name in DAEMONS {
+        let pid_file = pid_file(&layout, name);
+        if running(&pid_file, name).is_some() {
+            say(format_args!("{name}: runs already"));
+            continue;
+        }
+        for (port, flag) in ports(&layout, name) {
+            if accepts((Ipv4Addr::LOCALHOST, port).into()) {
+                bail!("{name} cannot start: port {port} ({flag}) is taken by another program of this machine");
+            }
+        }
+        let daemon = cluster.start(name)?;
+        daemon.detach(&pid_file)?;
+        say(format_args!("{name}: started, log in .run/log/{name}.log"));
+    }
+    println!("\nThe cluster runs at {}. To use it:\n", layout.server());
+    println!("    export KUBECONFIG={}", layout.kubeconfig().display());
+    println!("    export PATH={}:$PATH\n", layout.programs.display());
+    Ok(())
+}
+
+fn ports(layout: &Layout, name: &str) -> Vec<(u16, &'static str)> {
+    match name {
+        "etcd" => vec![(layout.etcd_port, "clients"), (layout.etcd_peer_port, "peers")],
+        "kube-apiserver" => vec![(layout.apiserver_port, "--secure-port")],
+        "kube-controller-manager" => vec![(layout.health_ports[0], "--port")],
+        "kube-scheduler" => vec![(layout.health_ports[1], "--port")],
+        "kubelet" => vec![(layout.kubelet_port, "--port")],
+        _ => vec![(layout.health_ports[2], "--healthz-port")],
+    }
+}
+
+/// Pods and services are reached by way of this machine.
+fn allow_forwarding() -> Result<()> {
+    let path = "/proc/sys/net/ipv4/ip_forward";
+    if std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1") {
+        return Ok(());
+    }
+    say("switching on IP forwarding (net.ipv4.ip_forward)");
+    std::fs::write(path, "1").with_context(|| format!("{path}: run this as root"))
+}
+
+pub fn down() -> Result<()> {
+    let layout = layout()?;
+    for name in DAEMONS.into_iter().rev() {
+        let pid_file = pid_file(&layout, name);
+        let Some(pid) = running(&pid_file, name) else {
+            continue;
+        };
+        signal(pid, 15);
+        let gone = || running(&pid_file, name).is_none();
+        let begin = std::time::Instant::now();
+        while !gone() {
+            if begin.elapsed().as_secs() > 15 {
+                signal(pid, 9);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        std::fs::remove_file(&pid_file).ok();
+        say(format_args!("{name}: stopped"));
+        if name == "kube-proxy" {
+            clean(&layout, "kube-proxy", &[format!("--table={}", layout.proxy_table)])?;
+        }
+        if name == "kubelet" {
+            let folder = layout.folder.join("kubelet").display().to_string();
+            clean(
+                &layout,
+                "kubelet",
+                &[format!("--root-dir={folder}"), format!("--network-bridge={}", layout.bridge)],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// A daemon that left something in the kernel or in Docker knows best how to take it away.
+fn clean(layout: &Layout, name: &str, arguments: &[String]) -> Result<()> {
+    let program = layout.programs.join(name);
+    let status = Command::new(&program).arg("--cleanup").args(arguments).status();
+    let status = status.with_context(|| program.display().to_string())?;
+    if !status.success() {
+        bail!("{name} --cleanup: {status}");
+    }
+    Ok(())
+}
