@@ -5,6 +5,7 @@
 
 pub mod decode;
 pub mod openapi;
+pub mod protobuf;
 pub mod strategic;
 
 use std::collections::HashMap;
@@ -70,6 +71,15 @@ pub struct Field {
     /// Go leaves the field out when it has its zero value.
     pub omit_empty: bool,
     pub default: Option<Value>,
+    /// Comes from an inline type: the number counts there.
+    pub inlined: bool,
+}
+
+/// A type whose fields stand in the outer object in JSON, and in a message of their own in protobuf.
+#[derive(Clone, Debug)]
+pub struct Inline {
+    pub number: u32,
+    pub schema: TypeId,
 }
 
 #[derive(Debug)]
@@ -77,6 +87,7 @@ pub struct ObjectSchema {
     pub name: &'static str,
     /// In protobuf order; those of inline types stand in their place.
     pub fields: Vec<Field>,
+    pub inlines: Vec<Inline>,
     by_name: HashMap<&'static str, usize>,
     has_defaults: bool,
 }
@@ -84,6 +95,17 @@ pub struct ObjectSchema {
 impl ObjectSchema {
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.by_name.get(name).map(|&at| &self.fields[at])
+    }
+
+    /// By protobuf number, those of inline types left out. `kind` and `apiVersion` travel outside of the message.
+    fn own_field(&self, number: u32) -> Option<&Field> {
+        let outside = |field: &&Field| !matches!(field.name, "kind" | "apiVersion") || !self.is_root();
+        self.fields.iter().filter(|field| !field.inlined).filter(outside).find(|field| field.number == number)
+    }
+
+    /// Has its own `kind`, `apiVersion` and `metadata`, or is one of the few bodies that have no metadata.
+    fn is_root(&self) -> bool {
+        self.by_name.contains_key("metadata") || self.name.ends_with(".meta.v1.DeleteOptions")
     }
 }
 
@@ -161,13 +183,16 @@ impl ObjectSchema {
     fn load(at: usize, raw: &[(&'static str, Vec<&[&'static str]>)], by_name: &HashMap<&'static str, TypeId>) -> Self {
         let (name, rows) = &raw[at];
         let mut fields = Vec::with_capacity(rows.len());
+        let mut inlines = Vec::new();
         for row in rows {
             let &[field, value, number, patch, merge, presence, required, default] = *row else {
                 unreachable!("build.rs writes eight columns: {row:?}")
             };
             if field == "(inline)" {
                 let TypeId(inner) = by_name[value];
-                fields.extend(Self::load(inner as usize, raw, by_name).fields);
+                inlines.push(Inline { number: number.parse().unwrap_or(0), schema: by_name[value] });
+                let inner = Self::load(inner as usize, raw, by_name).fields;
+                fields.extend(inner.into_iter().map(|field| Field { inlined: true, ..field }));
                 continue;
             }
             fields.push(Field {
@@ -179,11 +204,12 @@ impl ObjectSchema {
                 required: required == "1",
                 omit_empty: presence == "omitted-when-empty",
                 default: (default != "-").then(|| serde_json::from_str(default).expect("defaults.tsv holds JSON")),
+                inlined: false,
             });
         }
         let by_name = fields.iter().enumerate().map(|(at, f)| (f.name, at)).collect();
         let has_defaults = fields.iter().any(|f| f.default.is_some());
-        Self { name, fields, by_name, has_defaults }
+        Self { name, fields, inlines, by_name, has_defaults }
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a request's body to a document that fits its kind.
 
 use api::schema::decode::{Findings, read_json};
+use api::schema::protobuf::MEDIA_TYPE;
 use api::schema::{TypeId, builtin};
 use api::status::Status;
 use bytes::Bytes;
@@ -45,7 +46,7 @@ impl Expected {
     }
 }
 
-/// JSON, or YAML where the content type says so. `duplicates` tells of fields that occur twice.
+/// JSON, or YAML or protobuf where the content type says so. `duplicates` tells of fields that occur twice.
 pub fn read(headers: &HeaderMap, body: &Bytes, duplicates: &mut Vec<String>) -> Result<Value, Status> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let media = content_type.split(';').next().unwrap_or("").trim();
@@ -55,9 +56,12 @@ pub fn read(headers: &HeaderMap, body: &Bytes, duplicates: &mut Vec<String>) -> 
         }
         "application/yaml" | "application/x-yaml" | "text/yaml" => serde_yaml::from_slice(body)
             .map_err(|e| Status::bad_request(format!("the body is not YAML: {e}")))?,
+        MEDIA_TYPE => builtin()
+            .read_protobuf(body)
+            .map_err(|e| Status::bad_request(format!("the body is not an object in protobuf: {e}")))?,
         other => {
             return Err(Status::unsupported_media_type(format!(
-                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml; got {other:?}"
+                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf; got {other:?}"
             )));
         }
     };

@@ -17,7 +17,8 @@ use crate::server::Body;
 /// The release of Kubernetes whose API this is.
 pub const RELEASE: &str = "v1.37.0";
 
-const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// Clients ask for `…spec.v2@v1.0+protobuf`, which is no valid media type; upstream answers with this one.
+const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// `/version`
 pub fn version() -> Value {
