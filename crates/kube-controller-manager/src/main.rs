@@ -2,6 +2,7 @@
 mod endpoints;
 mod manager;
 mod model;
+mod node;
 mod options;
 mod replicas;
 mod replication;

@@ -3,10 +3,20 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use client::{Client, EventRecorder, Object, Reflector, Store, Stored};
 use daemon::{FlagError, Supervisor};
-use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1 as core};
 use tokio_util::sync::CancellationToken;
 
-use crate::{endpoints::EndpointsController, options::Options, replication::Replication, stores};
+use crate::{
+    endpoints::EndpointsController,
+    node::{
+        health::Grace,
+        ipam::{self, Ipam},
+        lifecycle::{self, Lifecycle},
+    },
+    options::Options,
+    replication::Replication,
+    stores,
+};
 
 type Wait = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
@@ -61,6 +71,27 @@ impl<'a> Manager<'a> {
         let replication = Replication::new(&client, &controllers, &pods, events);
         let workers = options.concurrent_rc_syncs;
         self.spawn("replicationcontroller", |token| replication.run(workers, token));
+
+        let nodes = self.mirror(
+            "nodes",
+            Reflector::<core::Node>::new(&client).trim(|node| {
+                if let Some(status) = &mut node.status {
+                    status.images = None;
+                }
+            }),
+        );
+        let leases = self.mirror("node leases", Reflector::<Lease>::new(&client).namespace(lifecycle::LEASES));
+        if options.allocate_node_cidrs {
+            let ranges = ipam::ranges(&options.cluster_cidr, options.node_cidr_mask_size)?;
+            let events = self.recorder("cidrAllocator");
+            let ipam = Ipam::new(&client, &nodes, events, ranges);
+            self.spawn("nodeipam", |token| ipam.run(token));
+        }
+        let events = self.recorder("node-controller");
+        let grace = Grace { silent: options.node_monitor_grace_period, startup: options.node_startup_grace_period };
+        let settings = (grace, options.node_monitor_period);
+        let lifecycle = Lifecycle::new(&client, &nodes, &leases, &pods, events, settings);
+        self.spawn("nodelifecycle", |token| lifecycle.run(token));
 
         let controller = EndpointsController::new(&client, &services, &pods, &endpoints);
         let workers = options.concurrent_endpoint_syncs;
