@@ -57,7 +57,8 @@ fn filters() {
     let affinity = "node(s) didn't match Pod's node affinity/selector";
     let ports = "node(s) didn't have free ports for the requested pod ports";
     let untolerated = "node(s) had untolerated taint {k: v}";
-    let cases: Vec<(Arc<Node>, Vec<Value>, Value, Vec<&str>)> = vec![
+    type Case<'a> = (Arc<Node>, Vec<Value>, Value, Vec<&'a str>);
+    let cases: Vec<Case<'_>> = vec![
         (plain(), vec![], json!({}), vec![]),
         (plain(), vec![], json!({"nodeName": "m"}), vec!["node(s) didn't match the requested node name"]),
         (cordoned(), vec![], json!({}), vec!["node(s) were unschedulable"]),

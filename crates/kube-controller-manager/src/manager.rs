@@ -1,0 +1,141 @@
+//! Which controllers there are, and what they share: mirrors of the API, and the permission to work.
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use client::{Client, EventRecorder, Object, Reflector, Store, Stored};
+use daemon::{FlagError, Supervisor};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1 as core};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    endpoints::EndpointsController,
+    node::{
+        health::Grace,
+        ipam::{self, Ipam},
+        lifecycle::{self, Lifecycle},
+    },
+    options::Options,
+    replication::Replication,
+    stores,
+};
+
+type Wait = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+struct Mirror {
+    name: &'static str,
+    is_synced: Box<dyn Fn() -> bool + Send + Sync>,
+    wait: Wait,
+}
+
+/// All mirrors, to ask whether their first lists are in: a decision made on half the cluster would be a wrong one.
+#[derive(Clone)]
+pub struct Mirrors(Arc<Vec<Mirror>>);
+
+impl Mirrors {
+    pub fn check(&self) -> Result<(), String> {
+        match self.0.iter().find(|mirror| !(mirror.is_synced)()) {
+            Some(mirror) => Err(format!("the {} are not listed yet", mirror.name)),
+            None => Ok(()),
+        }
+    }
+
+    pub async fn wait(&self) {
+        for mirror in self.0.iter() {
+            (mirror.wait)().await;
+        }
+    }
+}
+
+pub struct Manager<'a> {
+    client: Client,
+    supervisor: &'a mut Supervisor,
+    mirrors: Vec<Mirror>,
+    /// Cancelled when the controllers may work.
+    go: CancellationToken,
+}
+
+impl<'a> Manager<'a> {
+    pub fn new(client: &Client, supervisor: &'a mut Supervisor) -> Self {
+        Self { client: client.clone(), supervisor, mirrors: Vec::new(), go: CancellationToken::new() }
+    }
+
+    /// Checks what the flags say and spawns all controllers; they wait for the permission to work.
+    pub fn spawn_controllers(&mut self, options: &Options) -> Result<(), FlagError> {
+        let client = self.client.clone();
+        let pods = self.mirror("pods", stores::pods(Reflector::of(&client, core::Pod::RESOURCE)));
+        let services = self.mirror("services", stores::services(Reflector::new(&client)));
+        let endpoints = self.mirror("endpoints", stores::owned(Reflector::<core::Endpoints>::new(&client)));
+        let controllers =
+            self.mirror("replicationcontrollers", stores::replication_controllers(Reflector::new(&client)));
+
+        let events = self.recorder("replication-controller");
+        let replication = Replication::new(&client, &controllers, &pods, events);
+        let workers = options.concurrent_rc_syncs;
+        self.spawn("replicationcontroller", |token| replication.run(workers, token));
+
+        let nodes = self.mirror(
+            "nodes",
+            Reflector::<core::Node>::new(&client).trim(|node| {
+                if let Some(status) = &mut node.status {
+                    status.images = None;
+                }
+            }),
+        );
+        let leases = self.mirror("node leases", Reflector::<Lease>::new(&client).namespace(lifecycle::LEASES));
+        if options.allocate_node_cidrs {
+            let ranges = ipam::ranges(&options.cluster_cidr, options.node_cidr_mask_size)?;
+            let events = self.recorder("cidrAllocator");
+            let ipam = Ipam::new(&client, &nodes, events, ranges);
+            self.spawn("nodeipam", |token| ipam.run(token));
+        }
+        let events = self.recorder("node-controller");
+        let grace = Grace { silent: options.node_monitor_grace_period, startup: options.node_startup_grace_period };
+        let settings = (grace, options.node_monitor_period);
+        let lifecycle = Lifecycle::new(&client, &nodes, &leases, &pods, events, settings);
+        self.spawn("nodelifecycle", |token| lifecycle.run(token));
+
+        let controller = EndpointsController::new(&client, &services, &pods, &endpoints);
+        let workers = options.concurrent_endpoint_syncs;
+        self.spawn("endpoint", |token| controller.run(workers, token));
+        Ok(())
+    }
+
+    /// What the leader's task needs.
+    pub fn into_parts(self) -> (Mirrors, CancellationToken) {
+        (Mirrors(Arc::new(self.mirrors)), self.go)
+    }
+
+    fn mirror<K: Stored>(&mut self, name: &'static str, reflector: Reflector<K>) -> Store<K> {
+        let store = reflector.store();
+        let (checked, waited) = (store.clone(), store.clone());
+        let wait = move || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            let store = waited.clone();
+            Box::pin(async move { store.wait_synced().await })
+        };
+        let is_synced = Box::new(move || checked.is_synced());
+        self.mirrors.push(Mirror { name, is_synced, wait: Box::new(wait) });
+        self.supervisor.spawn(name, reflector.run(self.supervisor.token()));
+        store
+    }
+
+    fn recorder(&mut self, component: &str) -> EventRecorder {
+        let (recorder, recording) = EventRecorder::new(&self.client, component, None);
+        self.supervisor.spawn(format!("events of {component}"), recording.run(self.supervisor.token()));
+        recorder
+    }
+
+    /// Spawns a controller that starts when this process leads.
+    fn spawn<F>(&mut self, name: &str, run: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (go, token) = (self.go.clone(), self.supervisor.token());
+        let work = run(token.clone());
+        self.supervisor.spawn(name, async move {
+            tokio::select! {
+                _ = token.cancelled() => return,
+                _ = go.cancelled() => {}
+            }
+            work.await;
+        });
+    }
+}
