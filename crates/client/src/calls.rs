@@ -84,8 +84,13 @@ impl Client {
     }
 
     pub async fn list<K: Object>(&self, selectors: &Selectors) -> Result<Listed<K>> {
+        self.list_partial(K::RESOURCE, selectors).await
+    }
+
+    /// As [`Client::list`], of the parts that `K` names.
+    pub async fn list_partial<K: Stored>(&self, resource: ResourceRef, selectors: &Selectors) -> Result<Listed<K>> {
         let request = pb::ListRequest {
-            resource: Some(K::RESOURCE.request(&selectors.namespace, "", "")),
+            resource: Some(resource.request(&selectors.namespace, "", "")),
             label_selector: selectors.labels.clone(),
             field_selector: selectors.fields.clone(),
         };
@@ -94,7 +99,7 @@ impl Client {
         while let Some(batch) = batches.message().await? {
             listed.revision = batch.revision;
             for item in &batch.items {
-                listed.items.push(decode(item)?);
+                listed.items.push(decode_partial(resource, item)?);
             }
         }
         Ok(listed)
@@ -190,11 +195,10 @@ impl Client {
         Ok(())
     }
 
-    /// The object of a resource whose type is not known to the compiler: its metadata.
+    /// As [`Client::get`], the parts that `K` names.
     pub async fn get_partial<K: Stored>(&self, resource: ResourceRef, namespace: &str, name: &str) -> Result<K> {
         let object = self.resources().get(unary(resource.request(namespace, name, ""))).await?.into_inner();
-        serde_json::from_slice(&object.json)
-            .map_err(|error| Error::Decode { what: resource.resource, reason: error.to_string() })
+        decode_partial(resource, &object.json)
     }
 
     pub(crate) async fn watch(
@@ -226,4 +230,8 @@ fn encode<K: Resource + Serialize>(object: &K) -> Result<Bytes> {
 
 fn decode<K: Object>(json: &[u8]) -> Result<K> {
     serde_json::from_slice(json).map_err(|error| Error::Decode { what: K::KIND, reason: error.to_string() })
+}
+
+fn decode_partial<K: Stored>(resource: ResourceRef, json: &[u8]) -> Result<K> {
+    serde_json::from_slice(json).map_err(|error| Error::Decode { what: resource.resource, reason: error.to_string() })
 }

@@ -117,7 +117,9 @@ impl State {
 
     /// Replaces an object that is there; a deleted one without finalizers goes.
     fn replace(&mut self, place: Place, object: Value) -> Value {
-        let finalizers = object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+        // Those of a namespace are in its spec.
+        let has = |part: &str| object[part]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+        let finalizers = has("metadata") || has("spec");
         let gone = object["metadata"]["deletionTimestamp"].is_string() && !finalizers;
         self.publish(place, if gone { Type::Deleted } else { Type::Modified }, object)
     }

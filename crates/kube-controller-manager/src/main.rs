@@ -1,9 +1,13 @@
 //! kube-controller-manager: makes the cluster what its objects say. This file only wires.
+mod catalog;
 mod endpoints;
+mod garbage;
 mod manager;
 mod model;
+mod namespaces;
 mod node;
 mod options;
+mod podgc;
 mod replicas;
 mod replication;
 mod stores;
@@ -29,6 +33,10 @@ async fn run(options: Options) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(error),
     };
+    let ranges = match options.node_ranges() {
+        Ok(ranges) => ranges,
+        Err(error) => return fail(error),
+    };
     let mut health = match Health::bind(options.listen()) {
         Ok(health) => health,
         Err(error) => return fail(error),
@@ -37,9 +45,7 @@ async fn run(options: Options) -> ExitCode {
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
     let mut manager = Manager::new(&client, &mut supervisor);
-    if let Err(error) = manager.spawn_controllers(&options) {
-        return fail(error);
-    }
+    manager.spawn_controllers(&options, ranges);
     let (mirrors, go) = manager.into_parts();
     let ready = mirrors.clone();
     health.ready_when("informer-sync", move || ready.check());

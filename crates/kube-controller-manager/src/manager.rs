@@ -1,19 +1,18 @@
 //! Which controllers there are, and what they share: mirrors of the API, and the permission to work.
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use client::{Client, EventRecorder, Object, Reflector, Store, Stored};
-use daemon::{FlagError, Supervisor};
+use client::{Client, EventRecorder, Object, PartialObject, Reflector, ResourceRef, Store, Stored};
+use daemon::Supervisor;
 use k8s_openapi::api::{coordination::v1::Lease, core::v1 as core};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     endpoints::EndpointsController,
-    node::{
-        health::Grace,
-        ipam::{self, Ipam},
-        lifecycle::{self, Lifecycle},
-    },
+    garbage::{GarbageCollector, Source, trim},
+    namespaces::Namespaces,
+    node::{cidr::CidrSet, health::Grace, ipam::Ipam, lifecycle::Lifecycle},
     options::Options,
+    podgc::PodGc,
     replication::Replication,
     stores,
 };
@@ -58,8 +57,8 @@ impl<'a> Manager<'a> {
         Self { client: client.clone(), supervisor, mirrors: Vec::new(), go: CancellationToken::new() }
     }
 
-    /// Checks what the flags say and spawns all controllers; they wait for the permission to work.
-    pub fn spawn_controllers(&mut self, options: &Options) -> Result<(), FlagError> {
+    /// Spawns all controllers; they wait for the permission to work.
+    pub fn spawn_controllers(&mut self, options: &Options, ranges: Vec<CidrSet>) {
         let client = self.client.clone();
         let pods = self.mirror("pods", stores::pods(Reflector::of(&client, core::Pod::RESOURCE)));
         let services = self.mirror("services", stores::services(Reflector::new(&client)));
@@ -80,9 +79,8 @@ impl<'a> Manager<'a> {
                 }
             }),
         );
-        let leases = self.mirror("node leases", Reflector::<Lease>::new(&client).namespace(lifecycle::LEASES));
+        let leases = self.mirror("leases", stores::owned(Reflector::<Lease>::new(&client)));
         if options.allocate_node_cidrs {
-            let ranges = ipam::ranges(&options.cluster_cidr, options.node_cidr_mask_size)?;
             let events = self.recorder("cidrAllocator");
             let ipam = Ipam::new(&client, &nodes, events, ranges);
             self.spawn("nodeipam", |token| ipam.run(token));
@@ -96,7 +94,32 @@ impl<'a> Manager<'a> {
         let controller = EndpointsController::new(&client, &services, &pods, &endpoints);
         let workers = options.concurrent_endpoint_syncs;
         self.spawn("endpoint", |token| controller.run(workers, token));
-        Ok(())
+
+        let namespaces = self.mirror("namespaces", stores::owned(Reflector::<core::Namespace>::new(&client)));
+        let controller = Namespaces::new(&client, &namespaces);
+        let workers = options.concurrent_namespace_syncs;
+        self.spawn("namespace", |token| controller.run(workers, token));
+
+        let configs = self.mirror("configmaps", metadata(&client, core::ConfigMap::RESOURCE));
+        let secrets = self.mirror("secrets", metadata(&client, core::Secret::RESOURCE));
+        // Events are not among them: they go by their age.
+        let sources = vec![
+            Source::of(core::Pod::RESOURCE, &pods),
+            Source::new(&controllers),
+            Source::new(&services),
+            Source::new(&endpoints),
+            Source::new(&nodes),
+            Source::new(&leases),
+            Source::new(&namespaces),
+            Source::of(core::ConfigMap::RESOURCE, &configs),
+            Source::of(core::Secret::RESOURCE, &secrets),
+        ];
+        let collector = GarbageCollector::new(&client, sources);
+        let workers = options.concurrent_gc_syncs;
+        self.spawn("garbagecollector", |token| collector.run(workers, token));
+
+        let gc = PodGc::new(&client, &pods, &nodes, options.terminated_pod_gc_threshold);
+        self.spawn("podgc", |token| gc.run(token));
     }
 
     /// What the leader's task needs.
@@ -138,4 +161,9 @@ impl<'a> Manager<'a> {
             work.await;
         });
     }
+}
+
+/// A mirror of what owns what, and of nothing else.
+fn metadata(client: &Client, resource: ResourceRef) -> Reflector<PartialObject> {
+    stores::owned(Reflector::of(client, resource)).trim(trim)
 }

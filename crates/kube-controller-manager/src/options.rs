@@ -3,7 +3,9 @@ use std::{net::IpAddr, time::Duration};
 
 use clap::Parser;
 use client::{ClientFlags, LeaderFlags};
-use daemon::{CommonFlags, flags::ListenFlag};
+use daemon::{CommonFlags, FlagError, flags::ListenFlag};
+
+use crate::node::{cidr::CidrSet, ipam};
 
 /// Makes the cluster what its objects say.
 #[derive(Debug, Parser)]
@@ -63,6 +65,14 @@ pub struct Options {
 impl Options {
     pub fn listen(&self) -> ListenFlag {
         ListenFlag::new("port", self.address, self.port)
+    }
+
+    /// The ranges that nodes' addresses are cut out of; none when nodes get none.
+    pub fn node_ranges(&self) -> Result<Vec<CidrSet>, FlagError> {
+        if !self.allocate_node_cidrs {
+            return Ok(Vec::new());
+        }
+        ipam::ranges(&self.cluster_cidr, self.node_cidr_mask_size)
     }
 }
 

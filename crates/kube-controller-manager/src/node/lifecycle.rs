@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Where the leases of nodes are.
-pub const LEASES: &str = "kube-node-lease";
+const LEASES: &str = "kube-node-lease";
 
 #[derive(Clone)]
 pub struct Lifecycle {
@@ -67,7 +67,12 @@ impl Lifecycle {
         let watcher = this.clone();
         nodes.on_change(move |change| watcher.node_changed(change));
         let watcher = this.clone();
-        leases.on_change(move |change| watcher.heard_of(name(&change.object().metadata)));
+        leases.on_change(move |change| {
+            let meta = &change.object().metadata;
+            if namespace(meta) == LEASES && change.after().is_some() {
+                watcher.heard_of(name(meta));
+            }
+        });
         let watcher = this.clone();
         pods.on_change(move |change| {
             // A pod that is bound to a node which it does not tolerate must leave at once.
