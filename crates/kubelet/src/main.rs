@@ -167,7 +167,7 @@ fn watch_node(
         })
     };
     node.store().on_change(move |change| {
-        let now = change.new();
+        let now = change.after();
         set(&uid_tx, now.and_then(|node| node.metadata.uid.clone()));
         let range = now.and_then(|node| node.spec.as_ref()?.pod_cidr.clone()).filter(|range| !range.is_empty());
         // A node that is registered anew may get another range; until then the old one serves.

@@ -228,7 +228,10 @@ impl Runtime for Docker {
         let mut filters = self.filters();
         filters.insert("type", vec!["container".into()]);
         filters.insert("event", ["start", "die", "destroy"].map(String::from).to_vec());
-        let options = EventsOptionsBuilder::new().filters(&filters).build();
+        // The stream connects when it is first polled: what happens until then must not be missed.
+        let now = jiff::Timestamp::now();
+        let since = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());
+        let options = EventsOptionsBuilder::new().since(&since).filters(&filters).build();
         let endpoint = self.endpoint.clone();
         let events = self.client().await?.events(Some(options)).filter_map(move |event| {
             let event = event.map_err(|e| translate(&endpoint, e));

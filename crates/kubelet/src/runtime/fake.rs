@@ -126,7 +126,7 @@ impl Runtime for Fake {
     }
 
     async fn inspect(&self, id: &str) -> Result<Option<Container>> {
-        Ok(self.up()?.containers.get(id).map(|container| container.clone()))
+        Ok(self.up()?.containers.get(id).cloned())
     }
 
     async fn create(&self, config: &ContainerConfig) -> Result<String> {

@@ -14,6 +14,9 @@ use crate::runtime::{Container, Exit, State};
 /// The conditions that the kubelet writes; others are somebody else's.
 const CONDITIONS: [&str; 4] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"];
 
+/// Reason and message of a condition that needs words.
+type Why = Option<(&'static str, String)>;
+
 /// The part of a status that the kubelet owns.
 pub fn owned(status: &PodStatus) -> PodStatus {
     let own = |condition: &&PodCondition| CONDITIONS.contains(&condition.type_.as_str());
@@ -306,7 +309,7 @@ fn conditions(
     let sandbox_ready = (view.sandbox().is_some_and(Container::is_running), None);
     let known = last.conditions.as_deref().unwrap_or_default();
     let states = [sandbox_ready, initialized, ready, containers_ready];
-    let condition = |(kind, (holds, why)): (&str, (bool, Option<(&str, String)>))| {
+    let condition = |(kind, (holds, why)): (&str, (bool, Why))| {
         let status = if holds { "True" } else { "False" };
         let same = known.iter().find(|c| c.type_ == kind && c.status == status);
         PodCondition {
