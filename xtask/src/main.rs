@@ -4,6 +4,8 @@
 mod cluster;
 mod tidy;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 
 const HELP: &str = "usage: xtask COMMAND
@@ -11,9 +13,18 @@ const HELP: &str = "usage: xtask COMMAND
   down    stop it and remove its rules, containers and mounts
   tidy    check the import directions and habits of the tree";
 
-fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    match arguments.next().as_deref() {
+fn main() -> ExitCode {
+    match run(std::env::args().nth(1).as_deref()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Option<&str>) -> Result<()> {
+    match command {
         Some("up") => cluster::up(),
         Some("down") => cluster::down(),
         Some("tidy") => tidy::check(),
