@@ -1,0 +1,48 @@
+# The commands of this checkout. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+# cargo may have been installed by scripts/install-packages a moment ago.
+export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
+PROGRAMS := target/release
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+packages:
+	@scripts/install-packages
+
+build: packages ## the programs, optimised, in target/release
+	@echo "==> building the programs (some minutes the first time)"
+	cargo build --release --workspace
+
+up: build ## start the cluster of this checkout: etcd, Docker where none runs, the daemons
+	@scripts/docker-engine up
+	scripts/registry up
+	examples/images/build pause
+	$(PROGRAMS)/xtask up
+
+demo: up ## the cluster, the guestbook in it, and its address
+	@examples/images/build
+	examples/guestbook/start
+
+down: ## stop the cluster; remove its rules, containers and mounts
+	@[ ! -x $(PROGRAMS)/xtask ] || $(PROGRAMS)/xtask down
+	scripts/registry down
+	scripts/docker-engine down
+
+clean: down ## make down, then remove what was built and all state of the cluster
+	@rm -rf .run target
+
+test: packages ## formatting, lints and all tests, on the real etcd and Docker
+	@scripts/test
+
+bench: build ## measure this cluster's figures and the floors beside them
+	@scripts/docker-engine up
+	scripts/registry up
+	examples/images/build pause busybox
+	$(PROGRAMS)/xtask bench
+
+.PHONY: help packages build up demo down clean test bench
