@@ -63,7 +63,9 @@ impl Client {
     }
 
     fn with_endpoint(connect: impl FnOnce(Endpoint) -> Channel) -> Self {
-        let endpoint = Endpoint::from_static("https://kube-apiserver")
+        // TLS is the connector's; tonic must not want to add its own, but the requests must say https.
+        let endpoint = Endpoint::from_static("http://kube-apiserver")
+            .origin(tonic::transport::Uri::from_static("https://kube-apiserver"))
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(10))
             .keep_alive_while_idle(true)

@@ -94,8 +94,11 @@ impl<K: Stored> Reflector<K> {
                 state = next;
                 // A watch that ends for no reason, as each does now and then, is resumed at once the first time.
                 if let Some(error) = reason {
-                    if !error.is_expired() {
-                        self.log.trouble(format_args!("watch of {}: {error}; trying again", self.resource));
+                    match &error {
+                        // The connection says so once for all watches.
+                        Error::Unreachable(_) => tracing::debug!("watch of {}: {error}", self.resource),
+                        error if error.is_expired() => tracing::info!("watch of {}: {error}; listing", self.resource),
+                        _ => drop(self.log.trouble(format_args!("watch of {}: {error}; trying again", self.resource))),
                     }
                     tokio::time::sleep(BACKOFF.delay(failures)).await;
                     failures += 1;
