@@ -91,6 +91,7 @@ impl<K: Stored> Reflector<K> {
             let mut failures = 0;
             loop {
                 let (next, reason) = self.watch(state, &mut failures).await;
+                self.store.set_live(false);
                 state = next;
                 // A watch that ends for no reason, as each does now and then, is resumed at once the first time.
                 if let Some(error) = reason {
@@ -117,6 +118,7 @@ impl<K: Stored> Reflector<K> {
             Ok(batches) => batches,
             Err(error) => return (state.broken(Broken::by(&error)), Some(error)),
         };
+        self.store.set_live(true);
         let mut progressed = false;
         loop {
             match batches.message().await {
