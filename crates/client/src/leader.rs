@@ -194,6 +194,7 @@ impl LeaderElection {
                 Ok(false) => {
                     log.over("the lease can be read again");
                 }
+                Err(Error::Unreachable(reason)) => tracing::debug!("lease {}: {reason}", self.name),
                 Err(error) => {
                     log.trouble(format_args!("lease {}/{}: {error}", self.namespace, self.name));
                 }
@@ -259,6 +260,7 @@ impl Leadership {
     pub async fn keep(mut self, stop: CancellationToken) -> Result<(), LostLeadership> {
         let timing = self.election.timing;
         let guard = self.lost.clone().drop_guard();
+        let log = LogOnce::new();
         let reason = loop {
             tokio::select! {
                 _ = stop.cancelled() => {
@@ -270,13 +272,19 @@ impl Leadership {
             }
             let deadline = self.renewed + timing.renew_deadline;
             match tokio::time::timeout_at(deadline, self.election.attempt(&mut self.observed)).await {
-                Ok(Ok(true)) => self.renewed = Instant::now(),
+                Ok(Ok(true)) => {
+                    self.renewed = Instant::now();
+                    log.over(format_args!("lease {} is renewed again", self.election.name));
+                }
                 Ok(Ok(false)) => match self.holder() {
                     Some(holder) if holder != self.election.identity => break format!("{holder} has it"),
                     _ => {}
                 },
                 Ok(Err(error)) => {
-                    tracing::warn!("lease {}: {error}", self.election.name);
+                    // The connection says itself that nobody is there.
+                    if !matches!(error, Error::Unreachable(_)) {
+                        log.trouble(format_args!("lease {}: {error}", self.election.name));
+                    }
                     if Instant::now() >= deadline {
                         break error.to_string();
                     }

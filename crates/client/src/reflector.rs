@@ -19,7 +19,7 @@ use crate::{Backoff, Client, Error, Object, ResourceRef, Selectors, Stored};
 type Trim<K> = Box<dyn Fn(&mut K) + Send + Sync>;
 
 /// Between attempts to reach kube-apiserver.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 pub struct Reflector<K> {
     client: Client,
