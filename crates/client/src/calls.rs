@@ -8,7 +8,6 @@ use rpc::resource::{self as pb, patch_request::Type, resources_client::Resources
 use serde::Serialize;
 use tonic::{
     Request, Streaming,
-    codegen::http::Uri,
     transport::{Channel, Endpoint},
 };
 
@@ -64,9 +63,9 @@ impl Client {
     }
 
     fn with_endpoint(connect: impl FnOnce(Endpoint) -> Channel) -> Self {
-        // TLS is the connector's: tonic refuses https where its own is not built in. The requests still say https.
+        // TLS is the connector's; tonic must not want to add its own, but the requests must say https.
         let endpoint = Endpoint::from_static("http://kube-apiserver")
-            .origin(Uri::from_static("https://kube-apiserver"))
+            .origin(tonic::transport::Uri::from_static("https://kube-apiserver"))
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(10))
             .keep_alive_while_idle(true)

@@ -8,7 +8,10 @@ pub enum Error {
     /// kube-apiserver understood the call and refused it.
     #[error("{}", .0.message.as_deref().or(.0.reason.as_deref()).unwrap_or("refused without a reason"))]
     Status(Box<Status>),
-    /// Nobody answered; the same call may succeed later.
+    /// Nobody answered, or the connection broke before the answer; the same call may succeed later.
+    #[error("kube-apiserver is not reachable: {0}")]
+    Unreachable(String),
+    /// kube-apiserver can't answer now; the same call may succeed later.
     #[error("kube-apiserver is not available: {0}")]
     Unavailable(String),
     /// The gRPC layer refused the call without saying why in the API's terms.
@@ -56,8 +59,9 @@ impl Error {
             || matches!(self, Error::Rpc { code: tonic::Code::OutOfRange, .. })
     }
 
+    /// The call may have been carried out or not.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Error::Unavailable(_))
+        matches!(self, Error::Unreachable(_) | Error::Unavailable(_))
     }
 
     /// The object is refused for what it is; trying the same again is of no use.
@@ -88,7 +92,10 @@ impl From<tonic::Status> for Error {
             source = cause.source();
         }
         use tonic::Code::{Aborted, Cancelled, DeadlineExceeded, Unavailable, Unknown};
+        // What the peer said itself has no cause on this side.
+        let broken = std::error::Error::source(&status).is_some();
         match status.code() {
+            Unavailable | Cancelled | Unknown if broken => Error::Unreachable(message),
             // A connection that breaks during a call is Unknown or Cancelled to tonic.
             Unavailable | DeadlineExceeded | Cancelled | Unknown | Aborted => Error::Unavailable(message),
             code => Error::Rpc { code, message },

@@ -2,7 +2,7 @@
 //!
 //! Time is measured on the own clock only: a lease counts as held for its duration after a change of it was seen. Writes are
 //! guarded by the resource version, so that two can't take it at once.
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use clap::Args;
 use daemon::LogOnce;
@@ -11,7 +11,7 @@ use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Client, Error};
@@ -104,7 +104,70 @@ fn held_for(spec: &LeaseSpec, timing: Timing) -> Duration {
     seconds.map_or(timing.lease, Duration::from_secs)
 }
 
+/// The times in which this process may work; each is a token that is cancelled when its time is over.
+#[derive(Clone, Debug)]
+pub struct Terms(watch::Receiver<Option<CancellationToken>>);
+
+/// Who grants [`Terms`].
+#[derive(Debug)]
+pub struct Grant(watch::Sender<Option<CancellationToken>>);
+
+impl Grant {
+    pub fn new() -> (Self, Terms) {
+        let (sender, receiver) = watch::channel(None);
+        (Self(sender), Terms(receiver))
+    }
+
+    pub fn term(&self, term: CancellationToken) {
+        self.0.send_replace(Some(term));
+    }
+}
+
+impl Terms {
+    /// The term that runs, or the next one.
+    pub async fn current(&mut self) -> CancellationToken {
+        loop {
+            let term = self.0.borrow_and_update().clone();
+            if let Some(term) = term.filter(|term| !term.is_cancelled()) {
+                return term;
+            }
+            if self.0.changed().await.is_err() {
+                // Nobody grants any more: the process is about to end.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
 impl LeaderElection {
+    /// Leads whenever that is possible, until `stop`. `ready` is waited for at the begin of each term: what was decided on
+    /// before an outage must not be acted on after it.
+    pub async fn run<F: Future<Output = ()>>(self, grant: Grant, ready: impl Fn() -> F, stop: CancellationToken) {
+        loop {
+            let leadership = tokio::select! {
+                _ = stop.cancelled() => return,
+                leadership = self.clone().acquire(&stop) => leadership,
+            };
+            let Some(leadership) = leadership else { return };
+            let term = leadership.lost();
+            let begin = async {
+                ready().await;
+                grant.term(term.clone());
+                term.cancelled().await;
+            };
+            let (kept, ()) = tokio::join!(leadership.keep(stop.clone()), async {
+                tokio::select! {
+                    () = begin => {}
+                    _ = term.cancelled() => {}
+                }
+            });
+            match kept {
+                Ok(()) => return,
+                Err(lost) => tracing::warn!("{lost}"),
+            }
+        }
+    }
+
     /// `identity` must be of this process alone; see [`LeaderElection::identity`].
     pub fn new(client: &Client, namespace: &str, name: &str, identity: String, timing: Timing) -> Self {
         Self { client: client.clone(), namespace: namespace.to_owned(), name: name.to_owned(), identity, timing }
@@ -131,6 +194,7 @@ impl LeaderElection {
                 Ok(false) => {
                     log.over("the lease can be read again");
                 }
+                Err(Error::Unreachable(reason)) => tracing::debug!("lease {}: {reason}", self.name),
                 Err(error) => {
                     log.trouble(format_args!("lease {}/{}: {error}", self.namespace, self.name));
                 }
@@ -196,6 +260,7 @@ impl Leadership {
     pub async fn keep(mut self, stop: CancellationToken) -> Result<(), LostLeadership> {
         let timing = self.election.timing;
         let guard = self.lost.clone().drop_guard();
+        let log = LogOnce::new();
         let reason = loop {
             tokio::select! {
                 _ = stop.cancelled() => {
@@ -207,13 +272,19 @@ impl Leadership {
             }
             let deadline = self.renewed + timing.renew_deadline;
             match tokio::time::timeout_at(deadline, self.election.attempt(&mut self.observed)).await {
-                Ok(Ok(true)) => self.renewed = Instant::now(),
+                Ok(Ok(true)) => {
+                    self.renewed = Instant::now();
+                    log.over(format_args!("lease {} is renewed again", self.election.name));
+                }
                 Ok(Ok(false)) => match self.holder() {
                     Some(holder) if holder != self.election.identity => break format!("{holder} has it"),
                     _ => {}
                 },
                 Ok(Err(error)) => {
-                    tracing::warn!("lease {}: {error}", self.election.name);
+                    // The connection says itself that nobody is there.
+                    if !matches!(error, Error::Unreachable(_)) {
+                        log.trouble(format_args!("lease {}: {error}", self.election.name));
+                    }
                     if Instant::now() >= deadline {
                         break error.to_string();
                     }

@@ -18,7 +18,7 @@ pub use calls::{Client, Listed, Patch, Selectors};
 pub use config::{ClientConfig, ClientFlags, ConfigError};
 pub use error::{Error, Result};
 pub use events::{EventRecorder, EventType, Recording, object_reference};
-pub use leader::{LeaderElection, LeaderFlags, Leadership, LostLeadership, Timing};
+pub use leader::{Grant, LeaderElection, LeaderFlags, Leadership, LostLeadership, Terms, Timing};
 pub use object::{Key, Object, PartialObject, ResourceRef, Stored};
 pub use queue::{Backoff, Next, WorkQueue};
 pub use reflector::{Change, Reflector, Store};

@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio::{
+    sync::Notify,
+    task::{Id, JoinError, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Delays that double with each failure.
@@ -231,6 +235,8 @@ impl<T: Clone + Eq + Hash + Send + 'static> WorkQueue<T> {
     }
 
     /// Works on keys, so many at a time, until the token is cancelled. Errors are logged, and the key comes back.
+    ///
+    /// Work that is under way then is cut off, and its keys are queued again for the next run.
     pub async fn run<F, E>(&self, what: &str, workers: usize, token: CancellationToken, work: impl Fn(T) -> F)
     where
         T: std::fmt::Debug,
@@ -238,34 +244,44 @@ impl<T: Clone + Eq + Hash + Send + 'static> WorkQueue<T> {
         E: Display + Send + 'static,
     {
         let mut tasks = JoinSet::new();
+        let mut keys = HashMap::new();
         loop {
             let key = tokio::select! {
                 _ = token.cancelled() => break,
-                Some(ended) = tasks.join_next() => {
-                    self.settle(what, ended);
+                Some(ended) = tasks.join_next_with_id() => {
+                    self.settle(what, &mut keys, ended);
                     continue;
                 }
                 key = self.next(), if tasks.len() < workers => key,
             };
             let Some(key) = key else { break };
-            let task = work(key.clone());
-            tasks.spawn(async move { (key, task.await) });
+            let id = tasks.spawn(work(key.clone())).id();
+            keys.insert(id, key);
         }
-        while let Some(ended) = tasks.join_next().await {
-            self.settle(what, ended);
+        if token.is_cancelled() {
+            tasks.abort_all();
+        }
+        while let Some(ended) = tasks.join_next_with_id().await {
+            self.settle(what, &mut keys, ended);
         }
     }
 
-    fn settle<E: Display>(&self, what: &str, ended: Result<(T, Result<Next, E>), tokio::task::JoinError>)
+    fn settle<E: Display>(&self, what: &str, keys: &mut HashMap<Id, T>, ended: Result<(Id, Result<Next, E>), JoinError>)
     where
         T: std::fmt::Debug,
     {
-        let (key, result) = match ended {
-            Ok(ended) => ended,
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(key) = keys.remove(&id) else { return };
+        let result = match ended {
+            Ok((_, result)) => result,
             // A bug must show: the supervisor sees the panic go on.
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => return,
+                // Cut off.
+                Err(_) => {
+                    self.add(key.clone());
+                    return self.done(&key);
+                }
             },
         };
         match result {
@@ -333,6 +349,29 @@ mod tests {
         assert_eq!(queue.next().await, Some("a"));
         assert_eq!(before.elapsed().as_secs(), 1);
         assert_eq!(queue.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_is_cut_off_is_done_by_the_next_run() {
+        let (queue, runs) = (WorkQueue::default(), Arc::new(AtomicUsize::new(0)));
+        queue.add("a");
+        for seconds in [1, 9] {
+            let (token, counter) = (CancellationToken::new(), runs.clone());
+            let work = move |_| {
+                let counter = counter.clone();
+                async move {
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    counter.fetch_add(1, Ordering::Relaxed);
+                    Ok::<_, String>(Next::Done)
+                }
+            };
+            let end = async {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                token.cancel();
+            };
+            tokio::join!(queue.run("test", 1, token.clone(), work), end);
+        }
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use crate::{Backoff, Client, Error, Object, ResourceRef, Selectors, Stored};
 type Trim<K> = Box<dyn Fn(&mut K) + Send + Sync>;
 
 /// Between attempts to reach kube-apiserver.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 pub struct Reflector<K> {
     client: Client,
@@ -91,11 +91,15 @@ impl<K: Stored> Reflector<K> {
             let mut failures = 0;
             loop {
                 let (next, reason) = self.watch(state, &mut failures).await;
+                self.store.set_live(false);
                 state = next;
                 // A watch that ends for no reason, as each does now and then, is resumed at once the first time.
                 if let Some(error) = reason {
-                    if !error.is_expired() {
-                        self.log.trouble(format_args!("watch of {}: {error}; trying again", self.resource));
+                    match &error {
+                        // The connection says so once for all watches.
+                        Error::Unreachable(_) => tracing::debug!("watch of {}: {error}", self.resource),
+                        error if error.is_expired() => tracing::info!("watch of {}: {error}; listing", self.resource),
+                        _ => drop(self.log.trouble(format_args!("watch of {}: {error}; trying again", self.resource))),
                     }
                     tokio::time::sleep(BACKOFF.delay(failures)).await;
                     failures += 1;
@@ -114,6 +118,7 @@ impl<K: Stored> Reflector<K> {
             Ok(batches) => batches,
             Err(error) => return (state.broken(Broken::by(&error)), Some(error)),
         };
+        self.store.set_live(true);
         let mut progressed = false;
         loop {
             match batches.message().await {

@@ -60,3 +60,22 @@ async fn a_holder_that_can_not_renew_gives_up_before_others_may_take_over() {
     assert!(leader.keep(never).await.is_err());
     assert!(before.elapsed() < Duration::from_secs(15), "{:?}", before.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_a_new_term_begins() {
+    let (peer, stop) = (Peer::new(), CancellationToken::new());
+    let (grant, mut terms) = client::Grant::new();
+    let running = tokio::spawn(candidate(&peer, "leader").run(grant, || std::future::ready(()), stop.clone()));
+    let first = terms.current().await;
+    for _ in 0..10 {
+        peer.fail("get", Status::unavailable("down"));
+    }
+    let before = Instant::now();
+    first.cancelled().await;
+    let second = terms.current().await;
+    assert!(before.elapsed() < Duration::from_secs(30), "{:?}", before.elapsed());
+    stop.cancel();
+    second.cancelled().await;
+    running.await.unwrap();
+    assert_eq!(holder(&peer), "");
+}

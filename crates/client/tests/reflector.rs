@@ -104,6 +104,6 @@ async fn backs_off_while_nobody_answers() {
     let before = tokio::time::Instant::now();
     let (store, _) = start(&peer.client());
     store.wait_synced().await;
-    // 0.05 + 0.1 + … + 3.2 + 5 + 5 + 5
-    assert_eq!(before.elapsed().as_millis() / 100, 213);
+    // 0.05 + 0.1 + … + 1.6 + 2 + 2 + 2 + 2
+    assert_eq!(before.elapsed().as_millis() / 100, 111);
 }

@@ -14,7 +14,7 @@ mod stores;
 
 use std::process::ExitCode;
 
-use client::{Client, LeaderElection, Timing};
+use client::{Client, Grant, LeaderElection, Timing};
 use daemon::{Health, Supervisor, fail};
 
 use crate::{manager::Manager, options::Options};
@@ -44,35 +44,24 @@ async fn run(options: Options) -> ExitCode {
     let client = Client::new(&config);
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
-    let mut manager = Manager::new(&client, &mut supervisor);
+    let (grant, terms) = Grant::new();
+    let mut manager = Manager::new(&client, &mut supervisor, terms);
     manager.spawn_controllers(&options, ranges);
-    let (mirrors, go) = manager.into_parts();
+    let mirrors = manager.into_mirrors();
     let ready = mirrors.clone();
     health.ready_when("informer-sync", move || ready.check());
     supervisor.spawn("health", health.serve(token.clone()));
 
     supervisor.spawn("leader", async move {
-        let lead = async {
+        if !options.leader.leader_elect {
             mirrors.wait().await;
-            if !options.leader.leader_elect {
-                return None;
-            }
-            let (namespace, name) = (&options.leader.leader_elect_resource_namespace, "kube-controller-manager");
-            let identity = LeaderElection::identity();
-            LeaderElection::new(&client, namespace, name, identity, Timing::default()).acquire(&token).await
-        };
-        let leadership = tokio::select! {
-            _ = token.cancelled() => return Ok(()),
-            leadership = lead => leadership,
-        };
-        go.cancel();
-        match leadership {
-            Some(leadership) => leadership.keep(token).await,
-            None => {
-                token.cancelled().await;
-                Ok(())
-            }
+            grant.term(token.clone());
+            return token.cancelled().await;
         }
+        let namespace = &options.leader.leader_elect_resource_namespace;
+        let identity = LeaderElection::identity();
+        let election = LeaderElection::new(&client, namespace, "kube-controller-manager", identity, Timing::default());
+        election.run(grant, || mirrors.wait(), token).await;
     });
     supervisor.ready();
     supervisor.run().await

@@ -1,7 +1,7 @@
 //! Which controllers there are, and what they share: mirrors of the API, and the permission to work.
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use client::{Client, EventRecorder, Object, PartialObject, Reflector, ResourceRef, Store, Stored};
+use client::{Client, EventRecorder, Object, PartialObject, Reflector, ResourceRef, Store, Stored, Terms};
 use daemon::Supervisor;
 use k8s_openapi::api::{coordination::v1::Lease, core::v1 as core};
 use tokio_util::sync::CancellationToken;
@@ -48,13 +48,13 @@ pub struct Manager<'a> {
     client: Client,
     supervisor: &'a mut Supervisor,
     mirrors: Vec<Mirror>,
-    /// Cancelled when the controllers may work.
-    go: CancellationToken,
+    /// When the controllers may work.
+    terms: Terms,
 }
 
 impl<'a> Manager<'a> {
-    pub fn new(client: &Client, supervisor: &'a mut Supervisor) -> Self {
-        Self { client: client.clone(), supervisor, mirrors: Vec::new(), go: CancellationToken::new() }
+    pub fn new(client: &Client, supervisor: &'a mut Supervisor, terms: Terms) -> Self {
+        Self { client: client.clone(), supervisor, mirrors: Vec::new(), terms }
     }
 
     /// Spawns all controllers; they wait for the permission to work.
@@ -69,7 +69,7 @@ impl<'a> Manager<'a> {
         let events = self.recorder("replication-controller");
         let replication = Replication::new(&client, &controllers, &pods, events);
         let workers = options.concurrent_rc_syncs;
-        self.spawn("replicationcontroller", |token| replication.run(workers, token));
+        self.spawn("replicationcontroller", move |term| replication.clone().run(workers, term));
 
         let nodes = self.mirror(
             "nodes",
@@ -83,22 +83,22 @@ impl<'a> Manager<'a> {
         if options.allocate_node_cidrs {
             let events = self.recorder("cidrAllocator");
             let ipam = Ipam::new(&client, &nodes, events, ranges);
-            self.spawn("nodeipam", |token| ipam.run(token));
+            self.spawn("nodeipam", move |term| ipam.clone().run(term));
         }
         let events = self.recorder("node-controller");
         let grace = Grace { silent: options.node_monitor_grace_period, startup: options.node_startup_grace_period };
         let settings = (grace, options.node_monitor_period);
         let lifecycle = Lifecycle::new(&client, &nodes, &leases, &pods, events, settings);
-        self.spawn("nodelifecycle", |token| lifecycle.run(token));
+        self.spawn("nodelifecycle", move |term| lifecycle.clone().run(term));
 
         let controller = EndpointsController::new(&client, &services, &pods, &endpoints);
         let workers = options.concurrent_endpoint_syncs;
-        self.spawn("endpoint", |token| controller.run(workers, token));
+        self.spawn("endpoint", move |term| controller.clone().run(workers, term));
 
         let namespaces = self.mirror("namespaces", stores::owned(Reflector::<core::Namespace>::new(&client)));
         let controller = Namespaces::new(&client, &namespaces);
         let workers = options.concurrent_namespace_syncs;
-        self.spawn("namespace", |token| controller.run(workers, token));
+        self.spawn("namespace", move |term| controller.clone().run(workers, term));
 
         let configs = self.mirror("configmaps", metadata(&client, core::ConfigMap::RESOURCE));
         let secrets = self.mirror("secrets", metadata(&client, core::Secret::RESOURCE));
@@ -116,15 +116,14 @@ impl<'a> Manager<'a> {
         ];
         let collector = GarbageCollector::new(&client, sources);
         let workers = options.concurrent_gc_syncs;
-        self.spawn("garbagecollector", |token| collector.run(workers, token));
+        self.spawn("garbagecollector", move |term| collector.clone().run(workers, term));
 
         let gc = PodGc::new(&client, &pods, &nodes, options.terminated_pod_gc_threshold);
-        self.spawn("podgc", |token| gc.run(token));
+        self.spawn("podgc", move |term| gc.clone().run(term));
     }
 
-    /// What the leader's task needs.
-    pub fn into_parts(self) -> (Mirrors, CancellationToken) {
-        (Mirrors(Arc::new(self.mirrors)), self.go)
+    pub fn into_mirrors(self) -> Mirrors {
+        Mirrors(Arc::new(self.mirrors))
     }
 
     fn mirror<K: Stored>(&mut self, name: &'static str, reflector: Reflector<K>) -> Store<K> {
@@ -132,7 +131,7 @@ impl<'a> Manager<'a> {
         let (checked, waited) = (store.clone(), store.clone());
         let wait = move || -> Pin<Box<dyn Future<Output = ()> + Send>> {
             let store = waited.clone();
-            Box::pin(async move { store.wait_synced().await })
+            Box::pin(async move { store.wait_live().await })
         };
         let is_synced = Box::new(move || checked.is_synced());
         self.mirrors.push(Mirror { name, is_synced, wait: Box::new(wait) });
@@ -146,19 +145,20 @@ impl<'a> Manager<'a> {
         recorder
     }
 
-    /// Spawns a controller that starts when this process leads.
-    fn spawn<F>(&mut self, name: &str, run: impl FnOnce(CancellationToken) -> F)
+    /// Spawns a controller that runs whenever this process leads.
+    fn spawn<F>(&mut self, name: &str, run: impl Fn(CancellationToken) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (go, token) = (self.go.clone(), self.supervisor.token());
-        let work = run(token.clone());
+        let (mut terms, token) = (self.terms.clone(), self.supervisor.token());
         self.supervisor.spawn(name, async move {
-            tokio::select! {
-                _ = token.cancelled() => return,
-                _ = go.cancelled() => {}
+            loop {
+                let term = tokio::select! {
+                    _ = token.cancelled() => return,
+                    term = terms.current() => term,
+                };
+                run(term).await;
             }
-            work.await;
         });
     }
 }

@@ -17,6 +17,7 @@ const PERIOD: Duration = Duration::from_secs(20);
 /// A node must have been gone for so long: it may only have been made anew.
 const QUARANTINE: Duration = Duration::from_secs(40);
 
+#[derive(Clone)]
 pub struct PodGc {
     client: Client,
     pods: Store<Pod>,

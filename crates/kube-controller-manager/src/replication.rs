@@ -49,6 +49,7 @@ impl Replication {
     }
 
     pub async fn run(self, workers: usize, token: CancellationToken) {
+        self.replicas.expectations.forget_all();
         let this = self.clone();
         let work = move |key| {
             let this = this.clone();

@@ -12,10 +12,9 @@ mod status;
 
 use std::process::ExitCode;
 
-use client::{Binder, Client, EventRecorder, LeaderElection, Object, Reflector, Timing};
+use client::{Binder, Client, EventRecorder, Grant, LeaderElection, Object, Reflector, Timing};
 use daemon::{Health, Supervisor, fail};
 use k8s_openapi::api::core::v1 as core;
-use tokio_util::sync::CancellationToken;
 
 use crate::{decisions::Decisions, options::Options, scheduler::Scheduler, status::Unscheduled};
 
@@ -61,7 +60,7 @@ async fn run(options: Options) -> ExitCode {
     let outputs = scheduler::Outputs { binder, events, unscheduled, decisions, metrics };
     let scheduler = Scheduler::new(options.scheduler_name.clone(), outputs);
 
-    let go = CancellationToken::new();
+    let (grant, terms) = Grant::new();
     supervisor.spawn("health", health.serve(token.clone()));
     supervisor.spawn("pods", pods.run(token.clone()));
     supervisor.spawn("nodes", nodes.run(token.clone()));
@@ -69,32 +68,18 @@ async fn run(options: Options) -> ExitCode {
     supervisor.spawn("bindings", binding.run(token.clone()));
     supervisor.spawn("events", recording.run(token.clone()));
     supervisor.spawn("conditions", reporting.run(token.clone()));
-    supervisor.spawn("scheduler", scheduler.run(deltas, go.clone(), token.clone()));
-    let (namespace, elect) = (options.leader.leader_elect_resource_namespace, options.leader.leader_elect);
+    supervisor.spawn("scheduler", scheduler.run(deltas, terms, token.clone()));
     supervisor.spawn("leader", async move {
-        let (pods, nodes, services) = stores;
-        let lead = async {
-            scheduler::synced(pods, nodes, services).await;
-            if !elect {
-                return None;
-            }
-            let identity = LeaderElection::identity();
-            LeaderElection::new(&client, &namespace, "kube-scheduler", identity, Timing::default())
-                .acquire(&token)
-                .await
-        };
-        let leadership = tokio::select! {
-            _ = token.cancelled() => return Ok(()),
-            leadership = lead => leadership,
-        };
-        go.cancel();
-        match leadership {
-            Some(leadership) => leadership.keep(token).await,
-            None => {
-                token.cancelled().await;
-                Ok(())
-            }
+        let live = || scheduler::live(&stores.0, &stores.1, &stores.2);
+        if !options.leader.leader_elect {
+            live().await;
+            grant.term(token.clone());
+            return token.cancelled().await;
         }
+        let namespace = &options.leader.leader_elect_resource_namespace;
+        let identity = LeaderElection::identity();
+        let election = LeaderElection::new(&client, namespace, "kube-scheduler", identity, Timing::default());
+        election.run(grant, live, token).await;
     });
     supervisor.ready();
     supervisor.run().await

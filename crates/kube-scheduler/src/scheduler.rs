@@ -1,7 +1,7 @@
 //! The loop: deltas go into the cache and the queue, pods come out of the queue and get a node, bindings run beside it.
 use std::{future::pending, sync::Arc, time::Duration};
 
-use client::{Binder, Binding, Change, EventRecorder, EventType, Key, Store};
+use client::{Binder, Binding, Change, EventRecorder, EventType, Key, Store, Terms};
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -73,17 +73,14 @@ impl Scheduler {
         }
     }
 
-    /// Follows the deltas until the token is cancelled; places pods from when `go` is.
-    pub async fn run(
-        mut self,
-        mut deltas: mpsc::UnboundedReceiver<Delta>,
-        go: CancellationToken,
-        token: CancellationToken,
-    ) {
+    /// Follows the deltas until the token is cancelled; places pods during the terms.
+    pub async fn run(mut self, mut deltas: mpsc::UnboundedReceiver<Delta>, mut terms: Terms, token: CancellationToken) {
+        let mut term: Option<CancellationToken> = None;
         loop {
             let now = Instant::now();
             let mut due = self.queue.ripen(now);
-            if go.is_cancelled() && self.bindings.len() < MAX_BINDINGS && self.place_some(now) {
+            term.take_if(|term| term.is_cancelled());
+            if term.is_some() && self.bindings.len() < MAX_BINDINGS && self.place_some(now) {
                 due = Some(now);
             }
             self.outputs.metrics.set_depths(self.queue.depths(), self.cache.pod_count(), self.cache.node_count());
@@ -104,7 +101,8 @@ impl Scheduler {
                     Ok((pod, node, result)) => self.bound(&pod, &node, result),
                     Err(error) => tracing::error!("a binding: {error}"),
                 },
-                _ = go.cancelled(), if !go.is_cancelled() => {}
+                granted = terms.current(), if term.is_none() => term = Some(granted),
+                _ = async { if let Some(term) = &term { term.cancelled().await } }, if term.is_some() => {}
                 _ = timer => {}
             }
             // All that has come meanwhile is known before the next decision.
@@ -251,15 +249,15 @@ impl Scheduler {
 }
 
 /// Waits for the stores: a decision made on half the cluster would be a wrong one.
-pub async fn synced(pods: Store<Pod>, nodes: Store<Node>, services: Store<Service>) {
+pub async fn live(pods: &Store<Pod>, nodes: &Store<Node>, services: &Store<Service>) {
     let wait = async {
-        nodes.wait_synced().await;
-        services.wait_synced().await;
-        pods.wait_synced().await;
+        nodes.wait_live().await;
+        services.wait_live().await;
+        pods.wait_live().await;
     };
     tokio::pin!(wait);
     while tokio::time::timeout(Duration::from_secs(30), &mut wait).await.is_err() {
-        tracing::info!("waiting for the first lists of pods, nodes and services");
+        tracing::info!("waiting for the watches of pods, nodes and services");
     }
 }
 

@@ -69,6 +69,8 @@ struct Inner<K> {
     /// new handler misses none.
     handlers: Mutex<Vec<Handler<K>>>,
     synced: watch::Sender<bool>,
+    /// Whether the watch runs.
+    live: watch::Sender<bool>,
 }
 
 struct Data<K> {
@@ -110,7 +112,8 @@ impl<K> Clone for Store<K> {
 impl<K> Default for Store<K> {
     fn default() -> Self {
         let data = RwLock::new(Data { objects: HashMap::new(), indexes: Vec::new() });
-        Self { inner: Arc::new(Inner { data, handlers: Mutex::new(Vec::new()), synced: watch::Sender::new(false) }) }
+        let (synced, live) = (watch::Sender::new(false), watch::Sender::new(false));
+        Self { inner: Arc::new(Inner { data, handlers: Mutex::new(Vec::new()), synced, live }) }
     }
 }
 
@@ -176,6 +179,14 @@ impl<K: Stored> Store<K> {
         let _ = synced.wait_for(|synced| *synced).await;
     }
 
+    /// Waits until the first list is in and the watch runs. After an outage the mirror is old until then.
+    pub async fn wait_live(&self) {
+        self.wait_synced().await;
+        let mut live = self.inner.live.subscribe();
+        // The sender lives as long as this store.
+        let _ = live.wait_for(|live| *live).await;
+    }
+
     /// Calls the handler for every object that is there, and from now on for every change, in order. It must be quick, for it
     /// holds up the reflector, and must not add handlers.
     pub fn on_change(&self, handler: impl Fn(&Change<K>) + Send + Sync + 'static) {
@@ -192,6 +203,10 @@ impl<K: Stored> Store<K> {
 
     pub(super) fn set_synced(&self) {
         self.inner.synced.send_if_modified(|synced| !std::mem::replace(synced, true));
+    }
+
+    pub(super) fn set_live(&self, live: bool) {
+        self.inner.live.send_if_modified(|known| std::mem::replace(known, live) != live);
     }
 
     /// Stores an object as it is now. Nobody is told of an object that has not changed.
@@ -248,6 +263,7 @@ impl<K: Stored> Store<K> {
             store.put(object.key(), Arc::new(object));
         }
         store.set_synced();
+        store.set_live(true);
         store
     }
 }

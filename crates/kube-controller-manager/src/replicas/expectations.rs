@@ -57,6 +57,11 @@ impl Expectations {
         }
     }
 
+    /// What an earlier term asked for may have been cut off.
+    pub fn forget_all(&self) {
+        self.all().clear();
+    }
+
     pub fn forget(&self, owner: &Key) {
         self.all().remove(owner);
     }

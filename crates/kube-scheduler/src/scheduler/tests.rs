@@ -36,17 +36,19 @@ fn start(client: &Client) -> Decisions {
     let metrics = Metrics::register(&mut Registry::default());
     let outputs = Outputs { binder, events, unscheduled, decisions: decisions.clone(), metrics };
     let scheduler = Scheduler::new("default-scheduler".to_owned(), outputs);
-    let go = CancellationToken::new();
+    let (grant, terms) = client::Grant::new();
     tokio::spawn(pods.run(token.clone()));
     tokio::spawn(nodes.run(token.clone()));
     tokio::spawn(services.run(token.clone()));
     tokio::spawn(binding.run(token.clone()));
     tokio::spawn(recording.run(token.clone()));
     tokio::spawn(reporting.run(token.clone()));
-    tokio::spawn(scheduler.run(deltas, go.clone(), token));
+    tokio::spawn(scheduler.run(deltas, terms, token));
     tokio::spawn(async move {
-        synced(stores.0, stores.1, stores.2).await;
-        go.cancel();
+        live(&stores.0, &stores.1, &stores.2).await;
+        grant.term(CancellationToken::new());
+        // A grant that is dropped grants no more.
+        std::future::pending::<()>().await;
     });
     decisions
 }
