@@ -2,6 +2,7 @@
 //! and hollow nodes can run a kubelet within their own process.
 
 pub mod api_cluster;
+pub mod cleanup;
 pub mod cluster;
 pub mod environment;
 pub mod images;

@@ -9,6 +9,7 @@ use daemon::tls::{ClientAuth, HTTP2, KeyPair, Peer, ServerTls, Source, incoming}
 use daemon::{Health, Supervisor, fail, flags, logging};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kubelet::api_cluster::{ApiCluster, services};
+use kubelet::cleanup::clean_up;
 use kubelet::images::Images;
 use kubelet::node::machine::machine;
 use kubelet::node::status::{Identity, labels};
@@ -32,6 +33,12 @@ fn main() -> ExitCode {
         Err(error) => return fail(format_args!("can't start: {error}")),
     };
     let code = runtime.block_on(async {
+        if flags.cleanup {
+            return match clean(&flags).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(error),
+            };
+        }
         match start(&flags).await {
             Ok(supervisor) => supervisor.run().await,
             Err(error) => fail(error),
@@ -40,6 +47,13 @@ fn main() -> ExitCode {
     // A blocked file system call must not hold up the end.
     runtime.shutdown_background();
     code
+}
+
+/// For those who take the node out of the cluster: no kubelet may run.
+async fn clean(flags: &Flags) -> Result<(), Box<dyn Error>> {
+    let (root, bridge) = (flags.root_dir()?, flags.bridge()?);
+    let docker = Docker::new(flags.docker_endpoint()?, root.to_string_lossy());
+    Ok(clean_up(&docker, &root, &bridge).await?)
 }
 
 async fn start(flags: &Flags) -> Result<Supervisor, Box<dyn Error>> {
@@ -62,7 +76,7 @@ async fn start(flags: &Flags) -> Result<Supervisor, Box<dyn Error>> {
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
     let client = Client::new(&config);
-    let runtime: Arc<dyn Runtime> = Arc::new(Docker::new(docker, &name));
+    let runtime: Arc<dyn Runtime> = Arc::new(Docker::new(docker, root.to_string_lossy()));
     let machine = machine(&root);
     let (capacity, allocatable) = machine.resources(flags.max_pods);
     let (runtime_down_tx, runtime_down) = watch::channel(Some("not asked yet".to_owned()));

@@ -76,6 +76,9 @@ pub struct Flags {
     /// Addresses of the cluster's DNS
     #[arg(long, value_name = "IPS", value_delimiter = ',')]
     pub cluster_dns: Vec<IpAddr>,
+    /// Remove the containers, mounts and files of this kubelet (known by --root-dir) and its network, and end
+    #[arg(long)]
+    pub cleanup: bool,
     /// Domain of the cluster's names
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
     pub cluster_domain: String,

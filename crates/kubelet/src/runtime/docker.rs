@@ -21,7 +21,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
 use super::docker_config::{body, observe, spec_user};
-use super::labels::{NODE, POD_UID, from_labels};
+use super::labels::{OWNER, POD_UID, from_labels};
 use super::{
     Container, ContainerConfig, Event, EventKind, ExecOutcome, Image, Info, Listed, LogQuery, Result, Runtime,
     RuntimeError,
@@ -34,18 +34,18 @@ const SLACK: Duration = Duration::from_secs(30);
 /// A probe's or hook's output is shown in an event: enough of it for a person.
 const EXEC_OUTPUT_LIMIT: usize = 10 * 1024;
 
-/// The containers of one node on one engine.
+/// The containers of one kubelet on one engine.
 pub struct Docker {
     endpoint: String,
-    node: String,
+    owner: String,
     /// Made when it is first needed: the engine may start after the kubelet.
     client: OnceCell<Client>,
 }
 
 impl Docker {
-    /// `endpoint` is `unix:///path`. Connects to nothing yet.
-    pub fn new(endpoint: impl Into<String>, node: impl Into<String>) -> Self {
-        Self { endpoint: endpoint.into(), node: node.into(), client: OnceCell::new() }
+    /// `endpoint` is `unix:///path`; `owner` tells this kubelet's containers from others'. Connects to nothing yet.
+    pub fn new(endpoint: impl Into<String>, owner: impl Into<String>) -> Self {
+        Self { endpoint: endpoint.into(), owner: owner.into(), client: OnceCell::new() }
     }
 
     async fn client(&self) -> Result<&Client> {
@@ -67,7 +67,7 @@ impl Docker {
     }
 
     fn filters(&self) -> HashMap<&'static str, Vec<String>> {
-        HashMap::from([("label", vec![format!("{NODE}={}", self.node)])])
+        HashMap::from([("label", vec![format!("{OWNER}={}", self.owner)])])
     }
 }
 
@@ -140,7 +140,7 @@ impl Runtime for Docker {
 
     async fn create(&self, config: &ContainerConfig) -> Result<String> {
         let options = CreateContainerOptionsBuilder::new().name(&config.name).build();
-        let created = self.client().await?.create_container(Some(options), body(config, &self.node)).await;
+        let created = self.client().await?.create_container(Some(options), body(config, &self.owner)).await;
         Ok(created.map_err(|e| self.error(e))?.id)
     }
 
@@ -218,10 +218,23 @@ impl Runtime for Docker {
                 ..Default::default()
             }),
             options: Some(HashMap::from([("com.docker.network.bridge.name".into(), name.to_owned())])),
-            labels: Some(HashMap::from([(NODE.to_owned(), self.node.clone())])),
+            labels: Some(HashMap::from([(OWNER.to_owned(), self.owner.clone())])),
             ..Default::default()
         };
         client.create_network(request).await.map(|_| ()).map_err(|e| self.error(e))
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<()> {
+        let client = self.client().await?;
+        let found = match client.inspect_network(name, None::<InspectNetworkOptions>).await {
+            Ok(found) => found,
+            Err(error) => return gone_is_fine(Err(self.error(error))),
+        };
+        // Only what this kubelet has made is its to remove.
+        if found.labels.is_some_and(|labels| labels.get(OWNER) == Some(&self.owner)) {
+            return gone_is_fine(client.remove_network(name).await.map_err(|e| self.error(e)));
+        }
+        Ok(())
     }
 
     async fn events(&self) -> Result<BoxStream<'static, Result<Event>>> {

@@ -16,7 +16,7 @@ const LOG_OPTIONS: [(&str, &str); 2] = [("max-size", "10m"), ("max-file", "2")];
 /// A CPU quota is counted in this many microseconds, Docker's own default.
 const CPU_PERIOD: i64 = 100_000;
 
-pub(super) fn body(config: &ContainerConfig, node: &str) -> ContainerCreateBody {
+pub(super) fn body(config: &ContainerConfig, owner: &str) -> ContainerCreateBody {
     let own_network = !matches!(config.network, Network::Of(_));
     ContainerCreateBody {
         // Of a container that joins another's network Docker wants none.
@@ -31,7 +31,7 @@ pub(super) fn body(config: &ContainerConfig, node: &str) -> ContainerCreateBody 
         tty: Some(config.tty),
         open_stdin: Some(config.stdin),
         stdin_once: Some(config.stdin_once),
-        labels: Some(to_labels(&config.identity, node)),
+        labels: Some(to_labels(&config.identity, owner)),
         exposed_ports: some(config.ports.iter().map(port_key).collect()),
         host_config: Some(host_config(config)),
         ..Default::default()

@@ -203,6 +203,11 @@ impl Runtime for Fake {
         Ok(())
     }
 
+    async fn remove_network(&self, name: &str) -> Result<()> {
+        self.up()?.networks.remove(name);
+        Ok(())
+    }
+
     async fn events(&self) -> Result<BoxStream<'static, Result<Event>>> {
         drop(self.up()?);
         let missed = |_| RuntimeError::Down { endpoint: "fake".into(), message: "events were missed".into() };

@@ -14,10 +14,10 @@ const HASH: &str = "annotation.io.kubernetes.container.hash";
 const RESTART_COUNT: &str = "annotation.io.kubernetes.container.restartCount";
 const GRACE: &str = "annotation.io.kubernetes.pod.terminationGracePeriod";
 const BACKOFF: &str = "io.pilothouse.container.backoffSeconds";
-/// Whose containers these are, where several kubelets share one engine.
-pub(super) const NODE: &str = "io.pilothouse.node";
+/// Whose containers these are, where several kubelets share one engine: the kubelet's root directory, which is its alone.
+pub(super) const OWNER: &str = "io.pilothouse.kubelet";
 
-pub(super) fn to_labels(identity: &Identity, node: &str) -> HashMap<String, String> {
+pub(super) fn to_labels(identity: &Identity, owner: &str) -> HashMap<String, String> {
     [
         (POD_NAME, identity.pod.name.clone()),
         (POD_NAMESPACE, identity.pod.namespace.clone()),
@@ -27,7 +27,7 @@ pub(super) fn to_labels(identity: &Identity, node: &str) -> HashMap<String, Stri
         (RESTART_COUNT, identity.restart_count.to_string()),
         (GRACE, identity.grace_seconds.to_string()),
         (BACKOFF, identity.backoff.as_secs().to_string()),
-        (NODE, node.to_owned()),
+        (OWNER, owner.to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()
@@ -64,7 +64,7 @@ mod tests {
             backoff: Duration::from_secs(40),
             grace_seconds: 30,
         };
-        assert_eq!(from_labels(&to_labels(&identity, "node-1")), Some(identity));
+        assert_eq!(from_labels(&to_labels(&identity, "/var/lib/kubelet")), Some(identity));
         assert_eq!(from_labels(&HashMap::from([(POD_NAME.to_owned(), "p".to_owned())])), None);
     }
 }

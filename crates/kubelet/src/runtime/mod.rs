@@ -266,6 +266,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// The network that pods join, made if it is missing and made anew if its range is another one.
     async fn ensure_network(&self, name: &str, cidr: &str) -> Result<()>;
 
+    /// Removes the network if it is one that `ensure_network` has made.
+    async fn remove_network(&self, name: &str) -> Result<()>;
+
     /// What happens to the node's containers from now on. Ends when the runtime goes away.
     async fn events(&self) -> Result<BoxStream<'static, Result<Event>>>;
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodStatus, Secret, Service};
+use kubelet::cleanup::clean_up;
 use kubelet::cluster::{Cluster, ClusterError, Occurrence};
 use kubelet::images::Images;
 use kubelet::pod::PodRef;
@@ -56,13 +57,8 @@ impl Place {
 
     async fn clean_up(&self) {
         let docker = self.docker().await;
-        for listed in docker.list().await.expect("list") {
-            docker.remove(&listed.id).await.expect("remove");
-        }
-        let client = bollard::Docker::connect_with_unix(ENDPOINT, 60, bollard::API_DEFAULT_VERSION).expect("connect");
-        let client = client.negotiate_version().await.expect("negotiate");
-        // A test that made no network has none to remove.
-        let _ = client.remove_network(&self.network).await;
+        let nowhere = tempfile::tempdir().expect("a directory");
+        clean_up(docker.as_ref(), nowhere.path(), &self.network).await.expect("clean up");
     }
 }
 
