@@ -1,11 +1,11 @@
 //! The local cluster of `make up`: etcd and the daemons as background processes, state in `.run`.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use testkit::cluster::DAEMONS;
+use testkit::cluster::{DAEMONS, cleanup_arguments, own_address};
 use testkit::process::{accepts, running, signal};
 use testkit::{Cluster, Layout};
 
@@ -17,18 +17,7 @@ fn layout() -> Result<Layout> {
     let run = root().join(".run");
     let programs = std::env::current_exe()?.parent().map(Path::to_owned).context("this program has no folder")?;
     let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname")?.trim().to_lowercase();
-    Ok(Layout::local(&run, &programs, address(), &hostname))
-}
-
-/// The address of the default route, so that other hosts reach the cluster; loopback where there is none.
-fn address() -> IpAddr {
-    let own = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-        // Nothing is sent.
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-        Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
-    };
-    own().unwrap_or(Ipv4Addr::LOCALHOST.into())
+    Ok(Layout::local(&run, &programs, own_address(), &hostname))
 }
 
 fn say(text: impl std::fmt::Display) {
@@ -103,25 +92,17 @@ pub fn down() -> Result<()> {
         }
         std::fs::remove_file(&pid_file).ok();
         say(format_args!("{name}: stopped"));
-        if name == "kube-proxy" {
-            clean(&layout, "kube-proxy", &[format!("--table={}", layout.proxy_table)])?;
-        }
-        if name == "kubelet" {
-            let folder = layout.folder.join("kubelet").display().to_string();
-            clean(
-                &layout,
-                "kubelet",
-                &[format!("--root-dir={folder}"), format!("--network-bridge={}", layout.bridge)],
-            )?;
+        if ["kube-proxy", "kubelet"].contains(&name) {
+            clean(&layout, name)?;
         }
     }
     Ok(())
 }
 
 /// A daemon that left something in the kernel or in Docker knows best how to take it away.
-fn clean(layout: &Layout, name: &str, arguments: &[String]) -> Result<()> {
+fn clean(layout: &Layout, name: &str) -> Result<()> {
     let program = layout.programs.join(name);
-    let status = Command::new(&program).arg("--cleanup").args(arguments).status();
+    let status = Command::new(&program).arg("--cleanup").args(cleanup_arguments(layout, name)).status();
     let status = status.with_context(|| program.display().to_string())?;
     if !status.success() {
         bail!("{name} --cleanup: {status}");

@@ -77,12 +77,18 @@ pub fn program() -> String {
 pub struct ListenFlag {
     /// The flag of the port, without the dashes.
     pub flag: &'static str,
+    /// The flag of the address, for an address that this machine does not have.
+    pub address_flag: Option<&'static str>,
     pub address: SocketAddr,
 }
 
 impl ListenFlag {
     pub fn new(flag: &'static str, address: IpAddr, port: u16) -> Self {
-        Self { flag, address: SocketAddr::new(address, port) }
+        Self { flag, address_flag: None, address: SocketAddr::new(address, port) }
+    }
+
+    pub fn address_flag(self, flag: &'static str) -> Self {
+        Self { address_flag: Some(flag), ..self }
     }
 
     /// Binds to the address, so that all errors of that kind come before anything else happens.
@@ -93,7 +99,13 @@ impl ListenFlag {
             Ok(listener)
         };
         bind().map_err(|error: std::io::Error| {
-            FlagError::new(self.flag, self.address.port(), format_args!("can't listen on {}: {error}", self.address))
+            let why = format_args!("can't listen on {}: {error}", self.address).to_string();
+            match self.address_flag {
+                Some(flag) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
+                    FlagError::new(flag, self.address.ip(), why)
+                }
+                _ => FlagError::new(self.flag, self.address.port(), why),
+            }
         })
     }
 }

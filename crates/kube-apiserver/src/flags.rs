@@ -162,7 +162,7 @@ impl Flags {
             _ => None,
         };
         Ok(Config {
-            listen: ListenFlag::new("secure-port", self.bind_address, self.secure_port),
+            listen: ListenFlag::new("secure-port", self.bind_address, self.secure_port).address_flag("bind-address"),
             advertise,
             port: self.secure_port,
             etcd: EtcdOptions { endpoints: self.etcd_servers, ca, certificate },

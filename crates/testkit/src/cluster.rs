@@ -1,7 +1,7 @@
 //! The processes of a cluster, with the command lines that a person would type.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -59,16 +59,16 @@ impl Layout {
     pub fn beside(folder: &Path, programs: &Path, number: u8) -> Result<Self, Error> {
         let ports = free_ports::<7>().map_err(|e| Error::Other(format!("no free ports: {e}")))?;
         let [etcd_port, etcd_peer_port, apiserver_port, kubelet_port, a, b, c] = ports;
-        let local = Self::local(folder, programs, Ipv4Addr::LOCALHOST.into(), &format!("node-{number}"));
+        let local = Self::local(folder, programs, own_address(), &format!("node-{number}"));
         Ok(Self {
             etcd_port,
             etcd_peer_port,
             apiserver_port,
             kubelet_port,
             health_ports: [a, b, c],
-            service_range: format!("10.{}.0.0/16", 160 + u32::from(number)),
-            service_ip: format!("10.{}.0.1", 160 + u32::from(number)),
-            pod_range: format!("10.{}.0.0/16", 192 + u32::from(number)),
+            service_range: format!("10.{}.0.0/16", 60 + u32::from(number)),
+            service_ip: format!("10.{}.0.1", 60 + u32::from(number)),
+            pod_range: format!("10.{}.0.0/16", 130 + u32::from(number)),
             bridge: format!("kbr{number}"),
             proxy_table: format!("kube-proxy-{number}"),
             ..local
@@ -211,6 +211,7 @@ impl Cluster {
                 format!("--client-ca-file={}", pki("ca.crt")),
                 format!("--root-dir={}", path(&["kubelet"])),
                 format!("--network-bridge={}", layout.bridge),
+                "--healthz-port=0".into(),
             ],
             _ => vec![
                 kubeconfig,
@@ -220,6 +221,29 @@ impl Cluster {
                 format!("--healthz-port={}", layout.health_ports[2]),
             ],
         }
+    }
+}
+
+/// The address of the default route, so that other hosts reach the cluster; loopback where there is none.
+pub fn own_address() -> IpAddr {
+    let own = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        // Nothing is sent.
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
+    };
+    own().unwrap_or(Ipv4Addr::LOCALHOST.into())
+}
+
+/// What `--cleanup` of kube-proxy and kubelet has to know.
+pub fn cleanup_arguments(layout: &Layout, name: &str) -> Vec<String> {
+    match name {
+        "kube-proxy" => vec![format!("--table={}", layout.proxy_table)],
+        _ => vec![
+            format!("--root-dir={}", layout.folder.join("kubelet").display()),
+            format!("--network-bridge={}", layout.bridge),
+            format!("--hostname-override={}", layout.node),
+        ],
     }
 }
 

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use api::catalog::Subresource;
 use api::status::Status;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Response, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 
 use crate::kubelet::Kubelets;
 use crate::registry::{Registry, Target};
@@ -29,6 +29,8 @@ pub use patch::Patch;
 
 /// As upstream: what etcd takes, and then some for patches.
 const MAX_BODY: usize = 3 * 1024 * 1024;
+/// Of a body that is too large.
+const MAX_DRAINED: usize = 64 * 1024 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the API serves, whoever asks.
@@ -123,16 +125,27 @@ where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let limited = Limited::new(body, MAX_BODY).collect();
-    let collected = tokio::time::timeout(BODY_TIMEOUT, limited).await;
-    match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Status::too_large(format!("Request entity too large: limit is {MAX_BODY} bytes")))
+    let mut body = std::pin::pin!(body);
+    let (mut read, mut size) = (BytesMut::new(), 0);
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|e| Status::bad_request(format!("the body could not be read: {}", e.into())))?;
+            let Ok(data) = frame.into_data() else { continue };
+            size += data.len();
+            match size {
+                0..=MAX_BODY => read.extend_from_slice(&data),
+                // The rest is read and dropped: a client that still sends does not see the answer.
+                ..=MAX_DRAINED => read.clear(),
+                _ => break,
+            }
         }
-        Ok(Err(error)) => Err(Status::bad_request(format!("the body could not be read: {error}"))),
-        Err(_) => Err(Status::bad_request(format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()))),
-    }
+        if size > MAX_BODY {
+            return Err(Status::too_large(format!("Request entity too large: limit is {MAX_BODY} bytes")));
+        }
+        Ok(std::mem::take(&mut read).freeze())
+    };
+    let late = |_| Status::bad_request(format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()));
+    tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(late)?
 }
 
 /// Warnings travel in headers, one each (RFC 9111's code 299).
