@@ -40,8 +40,7 @@ fn main() {
     let described = generator.take_definitions(true);
 
     let read = |name: &str| std::fs::read_to_string(name).unwrap_or_else(|e| panic!("crates/api/{name}: {e}"));
-    let (fields, kinds, defaults) =
-        (read("schema/fields.tsv"), read("schema/kinds.tsv"), read("schema/defaults.tsv"));
+    let (fields, kinds, defaults) = (read("schema/fields.tsv"), read("schema/kinds.tsv"), read("schema/defaults.tsv"));
     let defaults: BTreeMap<(&str, &str), &str> = rows(&defaults).map(|row| ((row[0], row[1]), row[2])).collect();
 
     let mut by_type: BTreeMap<&str, Vec<Vec<&str>>> = BTreeMap::new();
@@ -49,7 +48,9 @@ fn main() {
         by_type.entry(row[0]).or_default().push(row);
     }
     let (mut types, mut docs) = (String::new(), String::new());
-    let known = |name: &str| described.contains_key(name) || name.strip_suffix("List").is_some_and(|item| described.contains_key(item));
+    let known = |name: &str| {
+        described.contains_key(name) || name.strip_suffix("List").is_some_and(|item| described.contains_key(item))
+    };
     // Types that only the table has, but that a described type holds inline or by value.
     let mut wanted: Vec<&str> = by_type.keys().copied().filter(|name| known(name)).collect();
     let mut seen: std::collections::BTreeSet<&str> = wanted.iter().copied().collect();

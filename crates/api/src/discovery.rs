@@ -62,9 +62,9 @@ pub fn resource_list(group: &str, version: &str) -> Option<Value> {
             list.push(json);
         }
     }
-    (!list.is_empty()).then(|| {
-        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list})
-    })
+    (!list.is_empty()).then(
+        || json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}),
+    )
 }
 
 fn names(resource: &Resource, json: &mut Value) {
@@ -122,7 +122,8 @@ mod tests {
         assert_eq!(group_list()["groups"][0]["name"], "coordination.k8s.io");
         assert!(group("nope").is_none() && resource_list("", "v2").is_none());
         let core = resource_list("", "v1").unwrap();
-        let names: Vec<&str> = core["resources"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
+        let names: Vec<&str> =
+            core["resources"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
         assert!(names.contains(&"pods") && names.contains(&"pods/binding"));
         assert_eq!(aggregated(true, "v2")["items"].as_array().unwrap().len(), 1);
     }

@@ -13,4 +13,5 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod strategy;
+pub mod tolerations;
 pub mod validation;

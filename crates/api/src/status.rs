@@ -102,8 +102,7 @@ impl Status {
         let mut status =
             Self::new(422, "Invalid", format!("{subject} {name:?} is invalid: {list}")).about(group, kind, name);
         if let Some(details) = &mut status.details {
-            let cause =
-                |e: &field::Error| Cause { reason: e.kind.reason(), field: e.path.clone(), message: e.body() };
+            let cause = |e: &field::Error| Cause { reason: e.kind.reason(), field: e.path.clone(), message: e.body() };
             details.causes = errors.0.iter().map(cause).collect();
         }
         status

@@ -1,6 +1,7 @@
 //! The resources whose objects may own others, or lie in a namespace.
 //!
-//! This is the one list that a new resource must be added to for namespaces and the garbage collector to know it.
+//! These are the rows of the API's catalog, without its schemas: those would take more memory here than all else. A test
+//! holds the two together, so that a new row there is a new line here.
 use client::{Object, ResourceRef};
 use k8s_openapi::{
     Resource,
@@ -35,4 +36,22 @@ pub const CATALOG: &[Entry] = &[
 /// The resource that an owner reference names.
 pub fn find(api_version: &str, kind: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|entry| entry.api_version == api_version && entry.kind == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalog_of_the_api_has_the_same_rows() {
+        let mut known: Vec<_> = CATALOG
+            .iter()
+            .map(|entry| (entry.resource.to_string(), entry.api_version.to_owned(), entry.kind, entry.namespaced))
+            .collect();
+        let row = |row: &api::catalog::Resource| (row.qualified(), row.api_version(), row.kind, row.namespaced);
+        let mut rows: Vec<_> = api::catalog::resources().iter().map(row).collect();
+        known.sort();
+        rows.sort();
+        assert_eq!(known, rows);
+    }
 }

@@ -6,7 +6,7 @@ use rand::{Rng, rngs::SmallRng};
 use crate::{
     cache::Cache,
     model::Pod,
-    plugins::{FILTERS, Helps, Reason, SCORES, Subject},
+    plugins::{FILTERS, Helps, Reason, SCORES, Scores, Subject},
 };
 
 /// Up to so many nodes all are looked at.
@@ -16,7 +16,7 @@ const ALWAYS_ALL: usize = 100;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// The weighted scores in the order of [`SCORES`].
-    Fits(Vec<i64>),
+    Fits(Scores),
     Refused {
         filter: &'static str,
         reasons: Vec<Reason>,
@@ -83,16 +83,16 @@ impl Algorithm {
             return Decision { outcome, nodes };
         }
 
-        let mut all = vec![Vec::with_capacity(SCORES.len()); fitting.len()];
+        let mut all = vec![Scores::default(); fitting.len()];
         // A single node needs no comparison.
         if fitting.len() > 1 {
             let mut column = Vec::with_capacity(fitting.len());
-            for score in SCORES {
+            for (index, score) in SCORES.iter().enumerate() {
                 column.clear();
                 column.extend(fitting.iter().map(|(info, node)| score.score(&subject, info, node)));
                 score.normalize(&mut column);
                 for (scores, value) in all.iter_mut().zip(&column) {
-                    scores.push(value * score.weight());
+                    scores[index] = value * score.weight();
                 }
             }
         }
@@ -104,7 +104,7 @@ impl Algorithm {
 }
 
 /// One of the best, by chance.
-fn best(all: &[Vec<i64>], rng: &mut SmallRng) -> usize {
+fn best(all: &[Scores], rng: &mut SmallRng) -> usize {
     let (mut chosen, mut most, mut ties) = (0, i64::MIN, 0);
     for (index, scores) in all.iter().enumerate() {
         let total: i64 = scores.iter().sum();

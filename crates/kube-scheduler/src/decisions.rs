@@ -97,7 +97,7 @@ mod tests {
                 json!({"metadata": {"name": format!("p{index}"), "namespace": "d"}, "spec": {}}),
             )
             .unwrap();
-            let nodes = (0..100).map(|n| (format!("n{n}").into(), Verdict::Fits(vec![n]))).collect();
+            let nodes = (0..100).map(|n| (format!("n{n}").into(), Verdict::Fits([n, 0, 0, 0, 0]))).collect();
             decisions.keep(&pod, Decision { outcome: Ok("n99".into()), nodes });
         }
         let all = decisions.0.lock().unwrap();

@@ -65,7 +65,10 @@ pub static FILTERS: &[&dyn Filter] = &[
     &resources::NodeResourcesFit,
 ];
 
-pub static SCORES: &[&dyn Score] = &[
+/// One number of each of [`SCORES`]; an array, for there is one for each node that fits.
+pub type Scores = [i64; 5];
+
+pub static SCORES: [&dyn Score; 5] = [
     &resources::LeastAllocated,
     &resources::BalancedAllocation,
     &taints::TaintToleration,

@@ -36,20 +36,18 @@ pub const NODES: &[Column] = &[
     wide(text("External-IP", "Its address outside.", |n, _| or_none(node_address(n, "ExternalIP")))),
     wide(text("OS-Image", "Its operating system.", |n, _| unknown(n, "status.nodeInfo.osImage"))),
     wide(text("Kernel-Version", "Its kernel.", |n, _| unknown(n, "status.nodeInfo.kernelVersion"))),
-    wide(text("Container-Runtime", "What runs its containers.", |n, _| unknown(n, "status.nodeInfo.containerRuntimeVersion"))),
+    wide(text("Container-Runtime", "What runs its containers.", |n, _| {
+        unknown(n, "status.nodeInfo.containerRuntimeVersion")
+    })),
 ];
 
 pub const NAMESPACES: &[Column] =
     &[NAME, text("Status", "Active or Terminating.", |n, _| text_at(n, "status.phase").into()), AGE];
 
-pub const ENDPOINTS: &[Column] =
-    &[NAME, text("Endpoints", "The ready addresses.", |e, _| or_none(endpoints(e))), AGE];
+pub const ENDPOINTS: &[Column] = &[NAME, text("Endpoints", "The ready addresses.", |e, _| or_none(endpoints(e))), AGE];
 
-pub const CONFIG_MAPS: &[Column] = &[
-    NAME,
-    integer("Data", "How many keys it has.", |c, _| (count(c, "data") + count(c, "binaryData")).into()),
-    AGE,
-];
+pub const CONFIG_MAPS: &[Column] =
+    &[NAME, integer("Data", "How many keys it has.", |c, _| (count(c, "data") + count(c, "binaryData")).into()), AGE];
 
 pub const SECRETS: &[Column] = &[
     NAME,

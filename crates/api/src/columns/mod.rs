@@ -21,7 +21,11 @@ pub struct Column {
     pub cell: fn(&Value, Timestamp) -> Value,
 }
 
-pub(crate) const fn text(name: &'static str, description: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
+pub(crate) const fn text(
+    name: &'static str,
+    description: &'static str,
+    cell: fn(&Value, Timestamp) -> Value,
+) -> Column {
     Column { name, kind: "string", format: "", description, priority: 0, cell }
 }
 
@@ -46,8 +50,9 @@ pub(crate) const NAME: Column = Column {
     cell: |object, _| meta::name(object).into(),
 };
 
-pub(crate) const AGE: Column =
-    text("Age", "How long ago the object was made.", |object, now| since(meta::text(object, "creationTimestamp"), now).into());
+pub(crate) const AGE: Column = text("Age", "How long ago the object was made.", |object, now| {
+    since(meta::text(object, "creationTimestamp"), now).into()
+});
 
 /// For kinds that bring no columns of their own.
 pub const PLAIN: &[Column] = &[NAME, AGE];
@@ -63,9 +68,7 @@ pub enum IncludeObject {
 
 /// `metav1.Table` without rows.
 pub fn table(columns: &[Column], version: &str, list_meta: Value) -> Value {
-    let definition = |c: &Column| {
-        json!({"name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority})
-    };
+    let definition = |c: &Column| json!({"name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority});
     let mut metadata = list_meta;
     if metadata.is_null() {
         metadata = json!({});

@@ -42,7 +42,8 @@ fn status(pod: &Value) -> String {
     let phase = meta::text_at(pod, "status.phase");
     let reason = meta::text_at(pod, "status.reason");
     let mut word = if reason.is_empty() { phase.to_owned() } else { reason.to_owned() };
-    if list(pod, "status", "conditions").iter().any(|c| c["type"] == "PodScheduled" && c["reason"] == "SchedulingGated") {
+    if list(pod, "status", "conditions").iter().any(|c| c["type"] == "PodScheduled" && c["reason"] == "SchedulingGated")
+    {
         word = "SchedulingGated".to_owned();
     }
     match initializing(pod) {

@@ -20,7 +20,8 @@ pub struct SyntaxError(String);
 pub fn read_json(bytes: &[u8], duplicates: &mut Vec<String>) -> Result<Value, SyntaxError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let mut path = Vec::new();
-    let value = Reader { duplicates, path: &mut path }.deserialize(&mut reader).map_err(|e| SyntaxError(e.to_string()))?;
+    let value =
+        Reader { duplicates, path: &mut path }.deserialize(&mut reader).map_err(|e| SyntaxError(e.to_string()))?;
     reader.end().map_err(|e| SyntaxError(e.to_string()))?;
     Ok(value)
 }

@@ -132,10 +132,7 @@ pub fn builtin() -> &'static Schemas {
 /// Descriptions by `type` and `type.field`. Inflated anew at each call: only documentation asks for them.
 pub fn descriptions() -> HashMap<String, String> {
     let text = inflate(DOCS);
-    text.lines()
-        .filter_map(|line| line.split_once('\t'))
-        .map(|(key, doc)| (key.to_owned(), unescape(doc)))
-        .collect()
+    text.lines().filter_map(|line| line.split_once('\t')).map(|(key, doc)| (key.to_owned(), unescape(doc))).collect()
 }
 
 impl Schemas {

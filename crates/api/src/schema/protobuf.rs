@@ -141,9 +141,8 @@ impl Schemas {
 
     fn value(&self, shape: &Shape, part: Part<'_>, path: &str, depth: usize) -> Result<Value, ProtobufError> {
         let wrong = |what| ProtobufError::Field { path: path.to_owned(), what };
-        let text = |bytes: &[u8]| {
-            String::from_utf8(bytes.to_vec()).map(Value::String).map_err(|_| wrong("is not UTF-8"))
-        };
+        let text =
+            |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map(Value::String).map_err(|_| wrong("is not UTF-8"));
         match (shape, part) {
             (Shape::Bool, Part::Number(number)) => Ok(Value::Bool(number != 0)),
             (Shape::Int32, Part::Number(number)) => Ok(Value::from(number as i32)),

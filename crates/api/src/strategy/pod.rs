@@ -176,8 +176,7 @@ fn tolerate_lost_nodes(spec: &mut Map<String, Value>) {
             (of_key == key || of_key.is_empty()) && (effect == "NoExecute" || effect.is_empty())
         });
         if !tolerated {
-            let toleration =
-                json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+            let toleration = json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
             list.push(toleration);
         }
     }

@@ -49,7 +49,11 @@ impl Strategy for ReplicationControllers {
             errors.invalid(&path.child("replicas"), spec.replicas, "must be greater than or equal to 0");
         }
         if spec.min_ready_seconds.is_some_and(|n| n < 0) {
-            errors.invalid(&path.child("minReadySeconds"), spec.min_ready_seconds, "must be greater than or equal to 0");
+            errors.invalid(
+                &path.child("minReadySeconds"),
+                spec.min_ready_seconds,
+                "must be greater than or equal to 0",
+            );
         }
         let selector = spec.selector.unwrap_or_default();
         if selector.is_empty() {

@@ -176,7 +176,11 @@ impl Strategy for Services {
         for (at, ip) in spec.external_ips.iter().flatten().enumerate() {
             match ip.parse::<IpAddr>() {
                 Ok(ip) if ip.is_loopback() || ip.is_unspecified() => {
-                    errors.invalid(&external.index(at), ip.to_string(), "may not be the loopback or unspecified address");
+                    errors.invalid(
+                        &external.index(at),
+                        ip.to_string(),
+                        "may not be the loopback or unspecified address",
+                    );
                 }
                 Ok(_) => {}
                 Err(_) => errors.invalid(&external.index(at), ip.as_str(), "must be a valid IP address"),

@@ -92,7 +92,9 @@ pub fn validate_update(object: &Value, old: &Value, errors: &mut Errors) {
     if meta::is_deleting(old) {
         let was = meta::finalizers(old);
         for added in meta::finalizers(object).iter().filter(|f| !was.contains(f)) {
-            let why = format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{added:?}}}");
+            let why = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{added:?}}}"
+            );
             errors.forbidden(&path.child("finalizers"), why);
         }
     }

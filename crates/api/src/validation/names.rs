@@ -138,9 +138,7 @@ pub fn port_name(text: &str) -> Vec<String> {
         problems.push("must be no more than 15 characters".to_owned());
     }
     if !text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-') {
-        problems.push(
-            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned(),
-        );
+        problems.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned());
     }
     if !text.bytes().any(|c| c.is_ascii_lowercase()) {
         problems.push("must contain at least one letter (a-z)".to_owned());

@@ -1,21 +1,9 @@
 //! When a pod must leave a node that does not want it any more. Pure.
 use std::time::Duration;
 
+use api::tolerations::tolerates;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Taint, Toleration};
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let (effect, key) = (text(&toleration.effect), text(&toleration.key));
-    if (!effect.is_empty() && effect != taint.effect) || (!key.is_empty() && key != taint.key) {
-        return false;
-    }
-    match toleration.operator.as_deref() {
-        Some("Exists") => true,
-        None | Some("" | "Equal") => !key.is_empty() && text(&toleration.value) == text(&taint.value),
-        Some(_) => false,
-    }
-}
 
 /// `None`: it may stay. A taint that does not say since when it is there is there since now.
 pub fn leaves_at(taints: &[Taint], tolerations: &[Toleration], now: Timestamp) -> Option<Timestamp> {

@@ -1,4 +1,6 @@
 //! The node that a pod names, and nodes that take no new pods.
+use api::tolerations::tolerates;
+
 use super::{Filter, Helps, Reason, Subject, taints};
 use crate::{cache::NodeInfo, model::Node};
 
@@ -31,7 +33,7 @@ impl Filter for NodeUnschedulable {
     fn check(&self, subject: &Subject<'_>, _: &NodeInfo, node: &Node, reasons: &mut Vec<Reason>) {
         let tolerated = || {
             let taint = taints::taint("node.kubernetes.io/unschedulable", "NoSchedule");
-            subject.pod.tolerations.iter().any(|toleration| taints::tolerates(toleration, &taint))
+            subject.pod.tolerations.iter().any(|toleration| tolerates(toleration, &taint))
         };
         if node.unschedulable && !tolerated() {
             reasons.push("node(s) were unschedulable".into());

@@ -1,5 +1,6 @@
 //! Taints of nodes and tolerations of pods.
-use k8s_openapi::api::core::v1::{Taint, Toleration};
+use api::tolerations::tolerates;
+use k8s_openapi::api::core::v1::Taint;
 
 use super::{Filter, Helps, Reason, Score, Subject, scale};
 use crate::{cache::NodeInfo, model::Node};
@@ -8,20 +9,6 @@ pub(super) struct TaintToleration;
 
 pub(super) fn taint(key: &str, effect: &str) -> Taint {
     Taint { key: key.to_owned(), effect: effect.to_owned(), value: None, time_added: None }
-}
-
-pub(super) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let (effect, key) = (text(&toleration.effect), text(&toleration.key));
-    if (!effect.is_empty() && effect != taint.effect) || (!key.is_empty() && key != taint.key) {
-        return false;
-    }
-    match toleration.operator.as_deref() {
-        Some("Exists") => true,
-        // Without a key only `Exists` is meant for all.
-        None | Some("" | "Equal") => !key.is_empty() && text(&toleration.value) == text(&taint.value),
-        Some(_) => false,
-    }
 }
 
 impl Filter for TaintToleration {

@@ -99,9 +99,8 @@ impl Document {
             format!("{prefix}/{}", resource.plural)
         };
         let operations = |document: &mut Self, list: &[(&str, &str)], sub: Option<Subresource>| {
-            let operation = |(method, action): &(&str, &str)| {
-                ((*method).to_owned(), document.operation(resource, action, sub))
-            };
+            let operation =
+                |(method, action): &(&str, &str)| ((*method).to_owned(), document.operation(resource, action, sub));
             list.iter().map(operation).collect::<Map<_, _>>()
         };
         let many = [("get", "list"), ("post", "post"), ("delete", "deletecollection")];
@@ -234,7 +233,8 @@ impl Document {
         match self.version {
             Version::V2 => {
                 if let Some(request) = request {
-                    parameters.push(json!({"name": "body", "in": "body", "required": true, "schema": schema_of(&request)}));
+                    parameters
+                        .push(json!({"name": "body", "in": "body", "required": true, "schema": schema_of(&request)}));
                 }
                 operation["consumes"] = json!(media);
                 operation["produces"] = json!(["application/json"]);
@@ -357,14 +357,17 @@ impl Document {
             Shape::Time => {
                 scalar("io.k8s.apimachinery.pkg.apis.meta.v1.Time", json!({"type": "string", "format": "date-time"}))
             }
-            Shape::MicroTime => {
-                scalar("io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime", json!({"type": "string", "format": "date-time"}))
-            }
+            Shape::MicroTime => scalar(
+                "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime",
+                json!({"type": "string", "format": "date-time"}),
+            ),
             Shape::Quantity => {
                 let description = "A fixed-point number such as 100m, 1.5 or 2Gi.";
                 let schema = match self.version {
                     Version::V2 => json!({"type": "string", "description": description}),
-                    Version::V3 => json!({"oneOf": [{"type": "string"}, {"type": "number"}], "description": description}),
+                    Version::V3 => {
+                        json!({"oneOf": [{"type": "string"}, {"type": "number"}], "description": description})
+                    }
                 };
                 scalar("io.k8s.apimachinery.pkg.api.resource.Quantity", schema)
             }
