@@ -135,7 +135,7 @@ impl Pods {
             if let (None, Some(why)) = (&*known, &why) {
                 tracing::warn!("container runtime is down: {why}");
             } else if let (Some(_), None) = (&*known, &why) {
-                tracing::info!("container runtime answers again");
+                tracing::info!("container runtime answers");
             }
             let changed = *known != why;
             *known = why;
