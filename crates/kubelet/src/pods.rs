@@ -89,12 +89,12 @@ impl Pods {
                 },
                 event = event => match event {
                     Some(Ok(event)) => self.event(event),
-                    broken => {
-                        let why = broken.and_then(Result::err).map(|error: RuntimeError| error.to_string());
-                        events = self.reconnect(why).await;
-                    }
+                    _ended => events = self.reconnect().await,
                 },
-                _ = relist.tick() => self.relist().await,
+                _ = relist.tick() => if let Err(error) = self.relist().await {
+                    // The stream of events is about to end, and will tell.
+                    tracing::debug!("listing containers: {error}");
+                },
                 Some(ended) = self.tasks.join_next() => match ended {
                     Ok(uid) => {
                         self.workers.remove(&uid);
@@ -135,7 +135,7 @@ impl Pods {
             if let (None, Some(why)) = (&*known, &why) {
                 tracing::warn!("container runtime is down: {why}");
             } else if let (Some(_), None) = (&*known, &why) {
-                tracing::info!("container runtime answers again");
+                tracing::info!("container runtime answers");
             }
             let changed = *known != why;
             *known = why;
@@ -231,28 +231,28 @@ impl Pods {
     }
 
     /// None: not yet.
-    async fn reconnect(&mut self, why: Option<String>) -> Option<BoxStream<'static, Result<Event, RuntimeError>>> {
-        match self.shared.runtime.events().await {
+    async fn reconnect(&self) -> Option<BoxStream<'static, Result<Event, RuntimeError>>> {
+        let again = async {
+            let events = self.shared.runtime.events().await?;
+            // The stream connects late: only an answer proves that somebody is there.
+            self.relist().await?;
+            Ok(events)
+        };
+        match again.await {
             Ok(events) => {
                 self.set_down(None);
-                self.relist().await;
                 Some(events)
             }
             Err(error) => {
-                self.set_down(Some(why.unwrap_or_else(|| error.to_string())));
+                let error: RuntimeError = error;
+                self.set_down(Some(error.to_string()));
                 None
             }
         }
     }
 
-    async fn relist(&mut self) {
-        let listed = match self.shared.runtime.list().await {
-            Ok(listed) => listed,
-            Err(error) => {
-                tracing::debug!("listing containers: {error}");
-                return;
-            }
-        };
+    async fn relist(&self) -> Result<(), RuntimeError> {
+        let listed = self.shared.runtime.list().await?;
         let mut by_pod: HashMap<&str, Vec<&Listed>> = HashMap::new();
         for container in &listed {
             by_pod.entry(&container.identity.pod.uid).or_default().push(container);
@@ -264,6 +264,7 @@ impl Pods {
             }
             self.tell(uid, Message::Only(Arc::new(own.iter().map(|container| container.id.clone()).collect())));
         }
+        Ok(())
     }
 }
 

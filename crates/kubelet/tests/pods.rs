@@ -151,6 +151,7 @@ async fn troubles_are_told() {
             one("badname", json!({"name": "c", "image": "No Such"})),
             one("noconfig", json!({"name": "c", "image": "busybox", "envFrom": [{"configMapRef": {"name": "none"}}]})),
             one("nocommand", json!({"name": "c", "image": "busybox", "command": ["/no/such/file"]})),
+            one("brief", json!({"name": "c", "image": "busybox", "command": ["true"]})),
             one("fails", json!({"name": "c", "image": "busybox", "command": ["sh", "-c", "echo last words > /dev/termination-log; exit 3"]})),
         ];
         let agent = Agent::start(&place, docker.clone(), cluster.clone(), root.path(), pods);
@@ -172,6 +173,7 @@ async fn troubles_are_told() {
         waiting("badname", "InvalidImageName").await;
         waiting("noconfig", "CreateContainerConfigError").await;
         waiting("nocommand", "ContainerCannotRun").await;
+        waiting("brief", "Completed").await;
         waiting("fails", "Error").await;
         let status = cluster.status("fails").unwrap();
         assert_eq!(status.phase.as_deref(), Some("Failed"));

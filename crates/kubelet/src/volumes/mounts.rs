@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstat, mkdirat};
 
 /// Mounts a memory file system, unless there is one already.
 pub fn memory(path: &Path, size: Option<u64>) -> io::Result<()> {
@@ -45,6 +45,8 @@ pub fn bind_below(volume: &Path, sub_path: &Path, target: &Path) -> io::Result<(
 fn open_below(volume: &Path, sub_path: &Path) -> io::Result<OwnedFd> {
     let mut at: OwnedFd = File::open(volume)?.into();
     let root = at.try_clone()?;
+    // Who may use the volume may use what is made in it.
+    let mode = Mode::from_bits_truncate(fstat(&root)?.st_mode & 0o3777);
     let how = || {
         OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
@@ -66,7 +68,9 @@ fn open_below(volume: &Path, sub_path: &Path) -> io::Result<OwnedFd> {
         walked.push(part);
         at = match openat2(&root, &walked, how()) {
             Err(Errno::ENOENT) => {
-                mkdirat(&at, part, Mode::from_bits_truncate(0o750))?;
+                mkdirat(&at, part, mode)?;
+                // The umask took some of it away.
+                fchmodat(&at, part, mode, FchmodatFlags::NoFollowSymlink)?;
                 openat2(&root, &walked, how())?
             }
             other => other?,
@@ -108,7 +112,7 @@ fn unescape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -117,6 +121,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (volume, outside) = (dir.path().join("volume"), dir.path().join("outside"));
         fs::create_dir_all(volume.join("real")).unwrap();
+        fs::set_permissions(&volume, fs::Permissions::from_mode(0o777)).unwrap();
         fs::create_dir(&outside).unwrap();
         symlink("real", volume.join("inner")).unwrap();
         symlink(&outside, volume.join("absolute")).unwrap();
@@ -124,7 +129,8 @@ mod tests {
 
         assert!(open_below(&volume, Path::new("inner")).is_ok());
         assert!(open_below(&volume, Path::new("new/deep")).is_ok());
-        assert!(volume.join("new/deep").is_dir());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&volume.join("new/deep")), mode(&volume));
         for bad in ["absolute", "absolute/x", "relative", "relative/x", "../outside", "new/../../outside"] {
             assert!(open_below(&volume, Path::new(bad)).is_err(), "{bad}");
         }

@@ -1,6 +1,6 @@
 //! The shell around the plan: takes what is told to the worker, asks the plan, does the work beside, reports the status.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::inspect::inspect;
 use super::plan::{Action, FINISH, Health, Memory, Slot, VOLUMES, View, plan};
 use super::start::{Failure, Started, Work};
 use super::status::{owned, status};
 use crate::cluster::{ClusterError, Occurrence};
 use crate::pod::{self, PodRef, SANDBOX};
 use crate::probe::{Report, Target, Verdict, has_probes};
-use crate::runtime::{Container, EventKind, LogQuery, RuntimeError, State};
+use crate::runtime::{Container, EventKind, RuntimeError, State};
 use crate::settings::Shared;
 use crate::volumes::PodDirectory;
 
@@ -60,6 +61,8 @@ pub struct Worker {
     work: JoinSet<Done>,
     /// Inspections under way; true: something happened since it was asked.
     inspections: HashMap<String, bool>,
+    /// Of which something was heard before the start that made them had ended.
+    unheeded: HashSet<String>,
     failures: HashMap<String, u32>,
     probes: JoinSet<()>,
     probe_handles: HashMap<String, AbortHandle>,
@@ -96,6 +99,7 @@ impl Worker {
             memory,
             work: JoinSet::new(),
             inspections: HashMap::new(),
+            unheeded: HashSet::new(),
             failures: HashMap::new(),
             probes: JoinSet::new(),
             probe_handles: HashMap::new(),
@@ -254,7 +258,10 @@ impl Worker {
         let starting = self.memory.busy.iter().any(|slot| matches!(slot, Slot::Start(_)));
         match self.containers.get(&id) {
             Some(known) if known.is_running() == running => {}
-            // The start that is under way will bring it.
+            // The start that is under way brings it, as it was before it ended.
+            None if starting && !running => {
+                self.unheeded.insert(id);
+            }
             None if starting => {}
             _ => self.inspect(id),
         }
@@ -269,11 +276,7 @@ impl Worker {
         let shared = self.shared.clone();
         let pod = self.pod.clone();
         self.work.spawn(async move {
-            let found = shared.runtime.inspect(&id).await;
-            let words = match &found {
-                Ok(Some(container)) => last_words(&shared, &pod, container).await,
-                _ => None,
-            };
+            let (found, words) = inspect(&shared, &pod, &id).await;
             Done::Inspected(id, found, words)
         });
     }
@@ -290,11 +293,14 @@ impl Worker {
                 self.memory.busy.remove(&Slot::Start(name.clone()));
                 if let Some(started) = self.tried(&name, result) {
                     self.memory.image_references.insert(started.image.id, started.image.reference);
-                    // It may have ended while its start was under way, and that event was not heeded then.
                     let id = started.container.id.clone();
-                    let check = self.containers.contains_key(&id);
                     self.observe(started.container);
-                    if check {
+                    if self.unheeded.remove(&id) {
+                        self.inspect(id);
+                    }
+                }
+                if !self.memory.busy.iter().any(|slot| matches!(slot, Slot::Start(_))) {
+                    for id in std::mem::take(&mut self.unheeded) {
                         self.inspect(id);
                     }
                 }
@@ -482,25 +488,6 @@ impl Worker {
 
 fn failure(error: RuntimeError) -> Failure {
     Failure { reason: "RuntimeError", message: error.to_string(), retry_at: None }
-}
-
-/// The end of the log, where the spec takes that for last words and the container wrote no others.
-async fn last_words(shared: &Shared, pod: &Pod, container: &Container) -> Option<String> {
-    const LINES: u64 = 80;
-    const MOST: usize = 2048;
-    let State::Exited(exit) = &container.state else { return None };
-    let spec = pod::container(pod, &container.identity.container)?;
-    let from_log = spec.termination_message_policy.as_deref() == Some("FallbackToLogsOnError") && exit.code != 0;
-    let directory = PodDirectory::new(&shared.settings.root, &container.identity.pod.uid);
-    let own = directory.read_last_words(&container.identity.container, container.identity.restart_count);
-    if own.is_some() || !from_log {
-        return own;
-    }
-    let query = LogQuery { tail: Some(LINES), ..LogQuery::default() };
-    let log = shared.runtime.logs(&container.id, &query).await.ok()?;
-    let parts: Vec<_> = futures::StreamExt::collect(log).await;
-    let text: Vec<u8> = parts.into_iter().filter_map(Result::ok).flatten().collect();
-    Some(String::from_utf8_lossy(&text[text.len().saturating_sub(MOST)..]).into_owned())
 }
 
 /// How a worker is told something.
