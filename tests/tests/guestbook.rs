@@ -77,10 +77,10 @@ fn the_guestbook_answers_and_survives() {
     });
 
     // A pause container owns the network; names and labels are those that people look for.
-    let names = docker(&["ps", "--format", "{{.Names}}", "--filter", &format!("label=io.pilothouse.node={}", cluster.cluster.layout.node)]);
     let uid = masters[0]["metadata"]["uid"].as_str().unwrap();
     let name = masters[0]["metadata"]["name"].as_str().unwrap();
-    let of_master: Vec<&str> = names.lines().filter(|line| line.contains(uid)).collect();
+    let names = docker(&["ps", "--format", "{{.Names}}", "--filter", &format!("label=io.kubernetes.pod.uid={uid}")]);
+    let of_master: Vec<&str> = names.lines().collect();
     assert_eq!(of_master.len(), 2, "{names}");
     for (container, prefix) in [("pause", "k8s_POD."), ("app", "k8s_master.")] {
         let found = of_master.iter().find(|line| line.starts_with(prefix)).unwrap_or_else(|| panic!("{container}: {names}"));
@@ -147,8 +147,9 @@ fn the_guestbook_answers_and_survives() {
     assert_eq!(cluster.curl("DELETE", &path, &["Content-Type: application/json"], background.as_bytes()).0, 200);
     cluster.wait_for_pods("name=redis-slave", 0);
     eventually("no container of the slaves", || {
-        let left = docker(&["ps", "-a", "--format", "{{.Names}}", "--filter", &format!("label=io.pilothouse.node={}", cluster.cluster.layout.node)]);
-        if left.contains("redis-slave") { Err(left) } else { Ok(()) }
+        let owner = format!("label=io.pilothouse.kubelet={}", cluster.cluster.layout.folder.join("kubelet").display());
+        let left = docker(&["ps", "-a", "--format", "{{.Names}}", "--filter", &owner]);
+        if left.contains("redis-slave") || !left.contains("redis-master") { Err(left) } else { Ok(()) }
     });
 }
 
