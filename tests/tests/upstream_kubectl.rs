@@ -96,7 +96,10 @@ fn session(suite: &str, package: &str, minor: u32) {
 
     // Create, look, label, change.
     let created = kubectl.gets("create --validate=true -f -", RC);
-    assert!(created.contains("replicationcontroller/web created") && created.contains("service/web created"), "{created}");
+    assert!(
+        created.contains("replicationcontroller/web created") && created.contains("service/web created"),
+        "{created}"
+    );
     kubectl.refuses("create -f -", RC, &["replicationcontrollers \"web\" already exists"]);
     cluster.wait_for_pods("app=web", 2);
     let pods = kubectl.does("get pods -l app=web");
@@ -123,7 +126,9 @@ fn session(suite: &str, package: &str, minor: u32) {
     kubectl.gets("apply -f -", RC);
     let unchanged = kubectl.gets("apply -f -", RC);
     assert_eq!(unchanged.matches("unchanged").count(), 2, "{unchanged}");
-    let changed = RC.replace("replicas: 2", "replicas: 3").replace("kind: Service\nmetadata:\n", "kind: Service\nmetadata:\n  labels: {mark: red}\n");
+    let changed = RC
+        .replace("replicas: 2", "replicas: 3")
+        .replace("kind: Service\nmetadata:\n", "kind: Service\nmetadata:\n  labels: {mark: red}\n");
     let configured = kubectl.gets("apply -f -", &changed);
     assert_eq!(configured.matches("configured").count(), 2, "{configured}");
     cluster.wait_for_pods("app=web", 3);

@@ -55,7 +55,13 @@ impl Bootstrap {
         self.endpoints().await
     }
 
-    async fn create_if_missing(&self, plural: &str, namespace: &str, name: &str, mut object: Value) -> Result<(), Status> {
+    async fn create_if_missing(
+        &self,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+        mut object: Value,
+    ) -> Result<(), Status> {
         let Some(target) = Target::new("", "v1", plural, namespace, name) else { return Ok(()) };
         if self.registry.get_cached(&target, 0).await.is_ok() {
             return Ok(());

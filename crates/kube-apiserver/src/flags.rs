@@ -151,16 +151,17 @@ impl Flags {
         );
         let clients = ClientAuth::Optional(Source::file("client-ca-file", &self.client_ca_file));
         let tls = ServerTls::new(pair, clients, HTTP)?;
-        let kubelet_tls = match (self.kubelet_client_certificate, self.kubelet_client_key, self.kubelet_certificate_authority) {
-            (Some(certificate), Some(key), Some(ca)) => {
-                let pair = KeyPair::new(
-                    Source::file("kubelet-client-certificate", certificate),
-                    Source::file("kubelet-client-key", key),
-                );
-                Some(ClientTls::new(Source::file("kubelet-certificate-authority", ca), Some(pair), HTTP2)?)
-            }
-            _ => None,
-        };
+        let kubelet_tls =
+            match (self.kubelet_client_certificate, self.kubelet_client_key, self.kubelet_certificate_authority) {
+                (Some(certificate), Some(key), Some(ca)) => {
+                    let pair = KeyPair::new(
+                        Source::file("kubelet-client-certificate", certificate),
+                        Source::file("kubelet-client-key", key),
+                    );
+                    Some(ClientTls::new(Source::file("kubelet-certificate-authority", ca), Some(pair), HTTP2)?)
+                }
+                _ => None,
+            };
         Ok(Config {
             listen: ListenFlag::new("secure-port", self.bind_address, self.secure_port).address_flag("bind-address"),
             advertise,

@@ -40,7 +40,11 @@ impl Kubelets {
         }
         let endpoint = Endpoint::from_shared(url.clone()).map_err(Status::internal)?;
         let endpoint = endpoint.connect_timeout(std::time::Duration::from_secs(5));
-        let channel = endpoint.connect_with_connector_lazy(Connector::new(format!("kubelet of {name}"), vec![server], tls.clone()));
+        let channel = endpoint.connect_with_connector_lazy(Connector::new(
+            format!("kubelet of {name}"),
+            vec![server],
+            tls.clone(),
+        ));
         channels.insert(url, channel.clone());
         Ok(KubeletClient::new(channel))
     }

@@ -118,7 +118,10 @@ mod tests {
             ("/api/v1/namespaces/x/finalize", some(["", "v1", "", "namespaces", "x", "finalize"])),
             ("/api/v1/namespaces/x/pods", some(["", "v1", "x", "pods", "", ""])),
             ("/api/v1/namespaces/x/pods/p/log", some(["", "v1", "x", "pods", "p", "log"])),
-            ("/apis/coordination.k8s.io/v1/namespaces/x/leases/l", some(["coordination.k8s.io", "v1", "x", "leases", "l", ""])),
+            (
+                "/apis/coordination.k8s.io/v1/namespaces/x/leases/l",
+                some(["coordination.k8s.io", "v1", "x", "leases", "l", ""]),
+            ),
         ] {
             assert_eq!(parts(path), expected, "{path}");
         }

@@ -76,8 +76,7 @@ pub fn ports(service: &Service, endpoints: Option<&Endpoints>, node: &str) -> Ve
     let internal_local = spec.internal_traffic_policy.as_deref() == Some("Local");
     let external_local = spec.external_traffic_policy.as_deref() == Some("Local");
     let metadata = &service.metadata;
-    let name =
-        format!("{}/{}", metadata.namespace.as_deref().unwrap_or(""), metadata.name.as_deref().unwrap_or(""));
+    let name = format!("{}/{}", metadata.namespace.as_deref().unwrap_or(""), metadata.name.as_deref().unwrap_or(""));
     let mut ports = Vec::new();
     for port in spec.ports.iter().flatten() {
         let (Some(protocol), Ok(number)) = (Protocol::read(port.protocol.as_deref()), u16::try_from(port.port)) else {
@@ -152,7 +151,8 @@ mod tests {
 
     #[test]
     fn headless_and_external_names_have_no_ports() {
-        for spec in [r#"{"clusterIP":"None","ports":[{"port":1}]}"#, r#"{"type":"ExternalName","ports":[{"port":1}]}"#] {
+        for spec in [r#"{"clusterIP":"None","ports":[{"port":1}]}"#, r#"{"type":"ExternalName","ports":[{"port":1}]}"#]
+        {
             let service: Service = read(&format!(r#"{{"metadata":{{"name":"s"}},"spec":{spec}}}"#));
             assert!(ports(&service, None, "n").is_empty(), "{spec}");
         }

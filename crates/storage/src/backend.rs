@@ -42,8 +42,14 @@ impl Guard {
 #[derive(Clone, Debug)]
 pub enum Op {
     /// `time_to_live`: seconds after which the key goes by itself.
-    Put { key: String, value: Bytes, time_to_live: Option<i64> },
-    Delete { key: String },
+    Put {
+        key: String,
+        value: Bytes,
+        time_to_live: Option<i64>,
+    },
+    Delete {
+        key: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]

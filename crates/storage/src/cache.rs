@@ -273,7 +273,12 @@ impl Objects {
         let start = format!("{}/{}", filter.namespace, filter.name);
         let end = prefix_end(&format!("{}/", filter.namespace));
         let range = self.by_key.range::<str, _>((Bound::Included(&*start), Bound::Excluded(&*end)));
-        range.map(|(_, entry)| entry).take_while(|e| filter.name.is_empty() || e.name() == filter.name).filter(wanted).cloned().collect()
+        range
+            .map(|(_, entry)| entry)
+            .take_while(|e| filter.name.is_empty() || e.name() == filter.name)
+            .filter(wanted)
+            .cloned()
+            .collect()
     }
 
     fn apply(&mut self, key: &str, now: Option<Arc<Entry>>, revision: i64) {

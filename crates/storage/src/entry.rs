@@ -183,10 +183,8 @@ mod tests {
         let json = br#"{"kind":"Pod","metadata":{"name":"p","labels":{"a":"1","b\n":"2"},"annotations":{"labels":{}}},
             "spec":{"nodeName":"n1","hostNetwork":true,"containers":[{"nodeName":"no"}]},"status":{"phase":"Running"}}"#;
         let path = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
-        let (labels, fields) = pick(
-            json,
-            &[path("spec.nodeName"), path("status.phase"), path("spec.hostNetwork"), path("status.podIP")],
-        );
+        let (labels, fields) =
+            pick(json, &[path("spec.nodeName"), path("status.phase"), path("spec.hostNetwork"), path("status.podIP")]);
         assert_eq!(labels, Labels::from([("a".into(), "1".into()), ("b\n".into(), "2".into())]));
         assert_eq!(fields.iter().map(|f| &**f).collect::<Vec<_>>(), ["n1", "Running", "true", ""]);
     }

@@ -216,6 +216,8 @@ impl Backend for Etcd {
                     Ok(Some(response)) if response.canceled() => {
                         Err(Error::Refused(format!("watch cancelled: {}", response.cancel_reason())))
                     }
+                    // The first answer only says that the watch was made.
+                    Ok(Some(response)) if response.events().is_empty() => continue,
                     Ok(Some(response)) => Ok(Batch { changes: response.events().iter().filter_map(change).collect() }),
                     Ok(None) => Err(Error::Unavailable { endpoints: endpoints.clone(), why: "the watch ended".into() }),
                     Err(e) => Err(Error::Unavailable { endpoints: endpoints.clone(), why: causes(&e) }),

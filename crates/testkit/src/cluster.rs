@@ -165,7 +165,8 @@ impl Cluster {
     pub fn arguments(&self, name: &str) -> Vec<String> {
         let layout = &self.layout;
         let pki = |file: &str| self.pki.path(file).display().to_string();
-        let path = |parts: &[&str]| parts.iter().fold(layout.folder.clone(), |p, part| p.join(part)).display().to_string();
+        let path =
+            |parts: &[&str]| parts.iter().fold(layout.folder.clone(), |p, part| p.join(part)).display().to_string();
         let kubeconfig = format!("--kubeconfig={}", path(&["kubeconfigs", name]));
         match name {
             "etcd" => {
@@ -252,7 +253,8 @@ fn https_status(tls: &Arc<rustls::ClientConfig>, address: SocketAddr, path: &str
     let timeout = std::time::Duration::from_secs(2);
     let tcp = TcpStream::connect_timeout(&address, timeout).ok()?;
     tcp.set_read_timeout(Some(timeout)).ok()?;
-    let connection = rustls::ClientConnection::new(tls.clone(), rustls::pki_types::ServerName::from(address.ip())).ok()?;
+    let connection =
+        rustls::ClientConnection::new(tls.clone(), rustls::pki_types::ServerName::from(address.ip())).ok()?;
     let mut stream = rustls::StreamOwned::new(connection, tcp);
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = [0; 32];

@@ -33,9 +33,12 @@ impl Pki {
     pub fn ensure(folder: &Path, node: &str, hosts: &[IpAddr], service_ip: &str) -> Result<Self, Error> {
         let pki = Self { folder: folder.to_owned() };
         let made = folder.join("made");
-        let mut server_hosts: Vec<String> = ["localhost", "127.0.0.1", "::1", service_ip, node].map(str::to_owned).into();
+        let mut server_hosts: Vec<String> =
+            ["localhost", "127.0.0.1", "::1", service_ip, node].map(str::to_owned).into();
         server_hosts.extend(hosts.iter().map(ToString::to_string));
-        for name in ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"] {
+        for name in
+            ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
+        {
             server_hosts.push(name.to_owned());
         }
         // What the files were made for; another machine name or address needs others.
@@ -49,7 +52,12 @@ impl Pki {
         let node_user = format!("system:node:{node}");
         for subject in [
             Subject { file: "apiserver", user: "kube-apiserver", group: "", hosts: &server_hosts },
-            Subject { file: "apiserver-kubelet-client", user: "kube-apiserver-kubelet-client", group: "system:masters", hosts: &[] },
+            Subject {
+                file: "apiserver-kubelet-client",
+                user: "kube-apiserver-kubelet-client",
+                group: "system:masters",
+                hosts: &[],
+            },
             Subject { file: "admin", user: "kubernetes-admin", group: "system:masters", hosts: &[] },
             Subject { file: "kube-controller-manager", user: "system:kube-controller-manager", group: "", hosts: &[] },
             Subject { file: "kube-scheduler", user: "system:kube-scheduler", group: "", hosts: &[] },

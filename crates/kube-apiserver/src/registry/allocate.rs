@@ -103,7 +103,8 @@ impl Registry {
     fn taken(&self, target: &Target) -> HashSet<Claim> {
         let strategy = target.resource().strategy;
         let services = self.cache.list(target.kind, &Filter::default());
-        let claims = services.entries.iter().filter_map(|e| super::parse(&e.bytes).ok()).flat_map(|o| strategy.claims(&o));
+        let claims =
+            services.entries.iter().filter_map(|e| super::parse(&e.bytes).ok()).flat_map(|o| strategy.claims(&o));
         claims.collect()
     }
 
@@ -113,9 +114,9 @@ impl Registry {
         let start = rand::rng().random_range(2..size - 1);
         let offsets = (start..size - 1).chain(2..start);
         let free = offsets.map(|offset| self.ranges.services.address(offset).to_string());
-        free.into_iter()
-            .find(|ip| !taken.contains(&Claim::ServiceIp(ip.clone())))
-            .ok_or_else(|| Status::internal(format!("failed to allocate a serviceIP: range {} is full", self.ranges.services)))
+        free.into_iter().find(|ip| !taken.contains(&Claim::ServiceIp(ip.clone()))).ok_or_else(|| {
+            Status::internal(format!("failed to allocate a serviceIP: range {} is full", self.ranges.services))
+        })
     }
 
     fn free_port(&self, taken: &HashSet<Claim>, claimed: impl Fn(i32) -> bool) -> Result<i32, Status> {
@@ -146,8 +147,9 @@ impl Registry {
                 Claim::NodePort(port) => {
                     if !self.ranges.node_ports.contains(&port) {
                         let (low, high) = (self.ranges.node_ports.start(), self.ranges.node_ports.end());
-                        let why =
-                            format!("provided port is not in the valid range. The range of valid ports is {low}-{high}");
+                        let why = format!(
+                            "provided port is not in the valid range. The range of valid ports is {low}-{high}"
+                        );
                         let ports = spec.child("ports");
                         errors.invalid(&ports.index(port_index(object, port)).child("nodePort"), port, why);
                     }
@@ -209,7 +211,13 @@ mod tests {
         let range: ServiceRange = "10.254.7.9/24".parse().unwrap();
         assert_eq!(range.to_string(), "10.254.7.0/24");
         assert_eq!(range.first().to_string(), "10.254.7.1");
-        for (ip, inside) in [("10.254.7.0", false), ("10.254.7.1", true), ("10.254.7.254", true), ("10.254.7.255", false), ("10.254.8.1", false)] {
+        for (ip, inside) in [
+            ("10.254.7.0", false),
+            ("10.254.7.1", true),
+            ("10.254.7.254", true),
+            ("10.254.7.255", false),
+            ("10.254.8.1", false),
+        ] {
             assert_eq!(range.contains(ip.parse().unwrap()), inside, "{ip}");
         }
         assert!("10.0.0.0/31".parse::<ServiceRange>().is_err() && "x/8".parse::<ServiceRange>().is_err());

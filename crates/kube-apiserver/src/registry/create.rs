@@ -96,8 +96,7 @@ impl Registry {
         }
         let resource = target.resource();
         let namespace = &target.namespace;
-        let why =
-            format!("unable to create new content in namespace {namespace} because it is being terminated");
+        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
         let mut status = Status::forbidden(resource.group, resource.plural, name, &why);
         if let Some(details) = &mut status.details {
             let message = format!("namespace {namespace} is being terminated");

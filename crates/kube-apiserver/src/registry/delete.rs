@@ -43,7 +43,9 @@ impl DeleteOptions {
             None | Some("Foreground" | "Background" | "Orphan") => {}
             Some(other) => {
                 let supported = "supported values: \"Background\", \"Foreground\", \"Orphan\"";
-                let message = format!("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: {supported}");
+                let message = format!(
+                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: {supported}"
+                );
                 return Err(Status::bad_request(message));
             }
         }

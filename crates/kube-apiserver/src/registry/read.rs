@@ -58,9 +58,14 @@ impl Registry {
 
     pub fn filter(&self, target: &Target, labels: &Selector, fields: &FieldSelector) -> Result<Filter, Status> {
         let selectable = target.resource().selectable;
-        Filter::new(&target.namespace, &target.name, labels.clone(), fields, selectable)
-            .map_err(|e| Status::bad_request(format!("Unable to find {:?} that match label selector {:?}, field selector {:?}: {e}",
-                target.resource().qualified(), labels.to_string(), fields.to_string())))
+        Filter::new(&target.namespace, &target.name, labels.clone(), fields, selectable).map_err(|e| {
+            Status::bad_request(format!(
+                "Unable to find {:?} that match label selector {:?}, field selector {:?}: {e}",
+                target.resource().qualified(),
+                labels.to_string(),
+                fields.to_string()
+            ))
+        })
     }
 
     pub async fn list(&self, target: &Target, options: &ListOptions) -> Result<Listed, Status> {
@@ -123,7 +128,12 @@ impl Registry {
     }
 
     /// The list and every change after it.
-    pub async fn list_and_watch(&self, target: &Target, filter: Filter, version: Option<i64>) -> Result<(Listed, Watcher), Status> {
+    pub async fn list_and_watch(
+        &self,
+        target: &Target,
+        filter: Filter,
+        version: Option<i64>,
+    ) -> Result<(Listed, Watcher), Status> {
         match version {
             None => {
                 self.cache.catch_up().await.map_err(cache_status)?;
@@ -168,7 +178,8 @@ impl Token {
         let decoded = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok();
         let json: Option<serde_json::Value> = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let read = json.as_ref().and_then(|json| Some((json["rv"].as_i64()?, json["start"].as_str()?)));
-        let (revision, after) = read.ok_or_else(|| Status::bad_request("continue key is not valid: it is not one that a list returned"))?;
+        let (revision, after) =
+            read.ok_or_else(|| Status::bad_request("continue key is not valid: it is not one that a list returned"))?;
         Ok(Self { revision, after: after.to_owned() })
     }
 }

@@ -169,9 +169,15 @@ fn check_identity(target: &Target, document: &Value, old: &Value) -> Result<(), 
 /// What only the server decides.
 fn keep_system_fields(document: &mut Value, old: &Value) {
     let metadata = metadata_mut(document);
-    for field in
-        ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName", "resourceVersion"]
-    {
+    for field in [
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "generateName",
+        "resourceVersion",
+    ] {
         match old["metadata"].get(field) {
             Some(value) => metadata.insert(field.into(), value.clone()),
             None => metadata.remove(field),

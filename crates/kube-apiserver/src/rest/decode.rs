@@ -54,8 +54,9 @@ pub fn read(headers: &HeaderMap, body: &Bytes, duplicates: &mut Vec<String>) -> 
         "" | "application/json" => {
             read_json(body, duplicates).map_err(|e| Status::bad_request(format!("the body is not JSON: {e}")))?
         }
-        "application/yaml" | "application/x-yaml" | "text/yaml" => serde_yaml::from_slice(body)
-            .map_err(|e| Status::bad_request(format!("the body is not YAML: {e}")))?,
+        "application/yaml" | "application/x-yaml" | "text/yaml" => {
+            serde_yaml::from_slice(body).map_err(|e| Status::bad_request(format!("the body is not YAML: {e}")))?
+        }
         MEDIA_TYPE => builtin()
             .read_protobuf(body)
             .map_err(|e| Status::bad_request(format!("the body is not an object in protobuf: {e}")))?,
@@ -97,7 +98,10 @@ pub fn fit(
     value["kind"] = expected.kind.into();
     let version = expected.api_version.as_str();
     let cannot = |why: String| {
-        Status::bad_request(format!("{} in version {version:?} cannot be handled as a {}: {why}", expected.kind, expected.kind))
+        Status::bad_request(format!(
+            "{} in version {version:?} cannot be handled as a {}: {why}",
+            expected.kind, expected.kind
+        ))
     };
     if !wrong.is_empty() {
         let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();

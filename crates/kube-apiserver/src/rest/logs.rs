@@ -68,7 +68,11 @@ fn container(pod: &Value, asked: &str) -> Result<String, Status> {
             Ok(first.clone())
         }
         _ => {
-            let init = if init.is_empty() { String::new() } else { format!(" or one of the init containers: [{}]", init.join(" ")) };
+            let init = if init.is_empty() {
+                String::new()
+            } else {
+                format!(" or one of the init containers: [{}]", init.join(" "))
+            };
             let choices = containers.join(" ");
             let text = format!("a container name must be specified for pod {name}, choose one of: [{choices}]{init}");
             Err(Status::bad_request(text))

@@ -2,8 +2,8 @@
 
 mod decode;
 mod documents;
-mod logs;
 mod lists;
+mod logs;
 mod negotiate;
 mod objects;
 mod patch;
@@ -132,11 +132,13 @@ where
             let frame = frame.map_err(|e| Status::bad_request(format!("the body could not be read: {}", e.into())))?;
             let Ok(data) = frame.into_data() else { continue };
             size += data.len();
-            match size {
-                0..=MAX_BODY => read.extend_from_slice(&data),
+            if size <= MAX_BODY {
+                read.extend_from_slice(&data);
+            } else if size <= MAX_DRAINED {
                 // The rest is read and dropped: a client that still sends does not see the answer.
-                ..=MAX_DRAINED => read.clear(),
-                _ => break,
+                read.clear();
+            } else {
+                break;
             }
         }
         if size > MAX_BODY {
@@ -158,4 +160,3 @@ fn with_warnings(mut response: Response<Body>, warnings: &[String]) -> Response<
     }
     response
 }
-

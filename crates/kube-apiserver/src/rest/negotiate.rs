@@ -17,9 +17,14 @@ const YAML: &str = "application/yaml";
 pub enum Form {
     Object,
     /// `metav1.Table` of this version of `meta.k8s.io`.
-    Table { version: String, include: IncludeObject },
+    Table {
+        version: String,
+        include: IncludeObject,
+    },
     /// `metav1.PartialObjectMetadata`
-    Metadata { version: String },
+    Metadata {
+        version: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +56,9 @@ pub fn accepted(headers: &HeaderMap, query: &Query) -> Result<Accepted, Status> 
         let form = match kind {
             "" => Form::Object,
             "Table" if known => Form::Table { version: version.into(), include: include(query)? },
-            "PartialObjectMetadata" | "PartialObjectMetadataList" if known => Form::Metadata { version: version.into() },
+            "PartialObjectMetadata" | "PartialObjectMetadataList" if known => {
+                Form::Metadata { version: version.into() }
+            }
             _ => continue,
         };
         return Ok(Accepted { form, yaml });

@@ -37,7 +37,12 @@ impl Rest {
         shown(target.resource(), StatusCode::OK, object.bytes.clone(), &accepted)
     }
 
-    pub(super) async fn create(&self, request: &Request, target: &Target, body: Bytes) -> Result<Response<Body>, Status> {
+    pub(super) async fn create(
+        &self,
+        request: &Request,
+        target: &Target,
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
         let (object, warnings) = decode(request, &expected(target.resource()), &body)?;
         let bytes = self.registry.create(target, object, request.query.dry_run()?).await?;
@@ -113,7 +118,12 @@ impl Rest {
         Ok(with_warnings(response, &warnings))
     }
 
-    pub(super) async fn delete(&self, request: &Request, target: &Target, body: Bytes) -> Result<Response<Body>, Status> {
+    pub(super) async fn delete(
+        &self,
+        request: &Request,
+        target: &Target,
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
         let options = delete_options(request, &body)?;
         let (bytes, _) = self.registry.delete(target, &options).await?;
         Ok(encoded(StatusCode::OK, bytes, false))

@@ -56,8 +56,9 @@ impl Patch {
     pub fn apply(&self, schema: TypeId, mut document: Value) -> Result<Value, Status> {
         match self {
             Self::Json(patch) => {
-                json_patch::patch(&mut document, patch)
-                    .map_err(|e| unprocessable(format!("the server rejected our request due to an error in our request: {e}")))?;
+                json_patch::patch(&mut document, patch).map_err(|e| {
+                    unprocessable(format!("the server rejected our request due to an error in our request: {e}"))
+                })?;
                 Ok(document)
             }
             Self::Merge(patch) => {
