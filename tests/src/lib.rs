@@ -79,11 +79,17 @@ pub fn eventually<T>(what: &str, mut check: impl FnMut() -> Result<T, String>) -
 impl TestCluster {
     /// Starts these daemons, in this order.
     pub fn start(daemons: &[&str]) -> Self {
+        Self::start_with(daemons, |_| {})
+    }
+
+    /// As [`Self::start`], in a layout that was changed before.
+    pub fn start_with(daemons: &[&str], change: impl FnOnce(&mut Layout)) -> Self {
         // Test programs run at the same time, so the process's id tells them apart; 60 of them are enough.
         static NEXT: AtomicU8 = AtomicU8::new(0);
         let number = (std::process::id() % 19 + 1) as u8 * 3 + NEXT.fetch_add(1, Ordering::Relaxed) % 3;
         let folder = tempfile::Builder::new().prefix("pilothouse-").tempdir().expect("/tmp can be written");
-        let layout = Layout::beside(folder.path(), &programs(), number).expect("free ports");
+        let mut layout = Layout::beside(folder.path(), &programs(), number).expect("free ports");
+        change(&mut layout);
         let cluster = Cluster::prepare(layout).expect("certificates can be made");
         let mut test = Self { cluster, daemons: BTreeMap::new(), _folder: folder };
         for name in daemons {
@@ -104,6 +110,12 @@ impl TestCluster {
 
     pub fn run_daemon(&mut self, name: &str) {
         let daemon = self.cluster.start(name).unwrap_or_else(|e| panic!("{e}"));
+        self.daemons.insert(name.to_owned(), daemon);
+    }
+
+    /// Starts a daemon whose peers may be missing, and does not wait for it.
+    pub fn run_daemon_unready(&mut self, name: &str) {
+        let daemon = self.cluster.spawn(name).unwrap_or_else(|e| panic!("{e}"));
         self.daemons.insert(name.to_owned(), daemon);
     }
 

@@ -17,6 +17,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// A failure is said when the next try is this far away.
+const NEWS: Duration = Duration::from_millis(100);
+
 /// Delays that double with each failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
@@ -295,7 +298,12 @@ impl<T: Clone + Eq + Hash + Send + 'static> WorkQueue<T> {
             }
             Err(error) => {
                 let delay = self.add_backed_off(key.clone());
-                tracing::warn!("{what} {key:?}: {error}; again in {delay:?}");
+                // What the first tries settle is no news: a stale cache, another writer of the object.
+                if delay < NEWS {
+                    tracing::debug!("{what} {key:?}: {error}; again in {delay:?}");
+                } else {
+                    tracing::warn!("{what} {key:?}: {error}; again in {delay:?}");
+                }
             }
         }
         self.done(&key);

@@ -30,6 +30,8 @@ pub struct Layout {
     pub service_ip: String,
     pub pod_range: String,
     pub bridge: String,
+    /// The engine's socket, where it is not the machine's own.
+    pub docker_socket: Option<PathBuf>,
     /// nftables table of this cluster's proxy.
     pub proxy_table: String,
 }
@@ -51,6 +53,7 @@ impl Layout {
             service_ip: "10.254.0.1".into(),
             pod_range: "10.244.0.0/16".into(),
             bridge: "kbr0".into(),
+            docker_socket: None,
             proxy_table: "kube-proxy".into(),
         }
     }
@@ -121,11 +124,7 @@ impl Cluster {
     /// Starts one of [`DAEMONS`] and waits until it is ready. Of the node's daemons readiness is the node's.
     pub fn start(&self, name: &str) -> Result<Daemon, Error> {
         let layout = &self.layout;
-        let program = match name {
-            "etcd" => PathBuf::from("etcd"),
-            name => layout.programs.join(name),
-        };
-        let mut daemon = Daemon::start(name, &program, &self.arguments(name), &layout.log(name))?;
+        let mut daemon = self.spawn(name)?;
         let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let healthy = |port: u16| move || http_status(local(port), "/healthz") == Some(200);
         match name {
@@ -140,6 +139,15 @@ impl Cluster {
             }
         }
         Ok(daemon)
+    }
+
+    /// Starts one of [`DAEMONS`] without waiting for it.
+    pub fn spawn(&self, name: &str) -> Result<Daemon, Error> {
+        let program = match name {
+            "etcd" => PathBuf::from("etcd"),
+            name => self.layout.programs.join(name),
+        };
+        Daemon::start(name, &program, &self.arguments(name), &self.layout.log(name))
     }
 
     /// Waits until `/readyz` says ok, after a start or a restart.
@@ -201,7 +209,7 @@ impl Cluster {
                 format!("--port={}", layout.health_ports[0]),
             ],
             "kube-scheduler" => vec![kubeconfig, format!("--port={}", layout.health_ports[1])],
-            "kubelet" => vec![
+            "kubelet" => [
                 kubeconfig,
                 format!("--hostname-override={}", layout.node),
                 format!("--node-ip={}", layout.address),
@@ -213,7 +221,10 @@ impl Cluster {
                 format!("--root-dir={}", path(&["kubelet"])),
                 format!("--network-bridge={}", layout.bridge),
                 "--healthz-port=0".into(),
-            ],
+            ]
+            .into_iter()
+            .chain(layout.docker_socket.iter().map(|socket| format!("--docker-endpoint=unix://{}", socket.display())))
+            .collect(),
             _ => vec![
                 kubeconfig,
                 format!("--hostname-override={}", layout.node),
