@@ -2,12 +2,13 @@
 //!
 //! Does not own which fields of which resource may be selected by.
 mod field;
-mod names;
 mod parse;
 
 use std::{collections::BTreeMap, collections::BTreeSet, fmt, str::FromStr};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector as ApiSelector;
+
+use crate::validation::names;
 
 pub use field::{FieldRequirement, FieldSelector, FieldSelectorError};
 

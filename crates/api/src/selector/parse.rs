@@ -1,5 +1,6 @@
 //! The text form of label selectors: `a=b,c!=d,e in (x,y),f notin (z),g,!h,i>1`.
-use super::{Operator, Requirement, SelectorError, names};
+use super::{Operator, Requirement, SelectorError};
+use crate::validation::names;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {

@@ -64,16 +64,24 @@ pub fn dns_1035_label(text: &str) -> Vec<String> {
     problems
 }
 
+/// What the name part of a key must be.
+const NAME_PART: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric \
+                         character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+                         '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+
 /// The key of a label or annotation: an optional DNS prefix and a name.
 pub fn qualified_name(text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
-    if let Some(prefix) = prefix {
-        if prefix.is_empty() {
-            problems.push("prefix part must be non-empty".to_owned());
-        } else {
-            problems.extend(dns_subdomain(prefix).into_iter().map(|p| format!("prefix part {p}")));
-        }
+    if name.contains('/') {
+        return vec![format!(
+            "a qualified name {NAME_PART} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        )];
+    }
+    match prefix {
+        None => {}
+        Some("") => problems.push("prefix part must be non-empty".to_owned()),
+        Some(prefix) => problems.extend(dns_subdomain(prefix).into_iter().map(|p| format!("prefix part {p}"))),
     }
     if name.is_empty() {
         problems.push("name part must be non-empty".to_owned());
@@ -81,12 +89,7 @@ pub fn qualified_name(text: &str) -> Vec<String> {
         problems.push("name part must be no more than 63 bytes".to_owned());
     }
     if !qualified_shape(name) {
-        problems.push(
-            "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
-             alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
-             '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-                .to_owned(),
-        );
+        problems.push(format!("name part {NAME_PART}"));
     }
     problems
 }
