@@ -70,7 +70,8 @@ async fn idle_memory(stage: &mut Stage) -> Result<()> {
 }
 
 async fn create(stage: &Stage, connections: &Connections, told: bool) -> Result<()> {
-    let post = |client| Post { client, path: PODS_PATH, body: |number| objects::pod(&pod_name(number)).to_string().into() };
+    let post =
+        |client| Post { client, path: PODS_PATH, body: |number| objects::pod(&pod_name(number)).to_string().into() };
     say(format_args!("creating {PODS} pods"));
     let ours = load::run(connections.spread(IN_FLIGHT).into_iter().map(post).collect(), End::Requests(PODS)).await?;
     if !told {

@@ -98,7 +98,8 @@ impl Engine {
         let engine = Self(docker.negotiate_version().await.context("a Docker Engine: run scripts/docker-engine up")?);
         // One that a run left which was killed.
         let _ = engine.remove_network().await;
-        let request = NetworkCreateRequest { name: NETWORK.into(), driver: Some("bridge".into()), ..Default::default() };
+        let request =
+            NetworkCreateRequest { name: NETWORK.into(), driver: Some("bridge".into()), ..Default::default() };
         engine.0.create_network(request).await?;
         Ok(engine)
     }

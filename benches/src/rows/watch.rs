@@ -70,7 +70,9 @@ async fn measure<W: Worker>(writers: Vec<W>, connections: &Connections, path: &s
     let mut watching = JoinSet::new();
     for mut client in connections.spread(WATCHERS) {
         let body = client.send(Method::GET, path, "").await?;
-        watching.spawn(Reader { seen: seen.clone(), clock, late: Vec::new(), rest: Vec::new() }.read(body, stopped.clone()));
+        watching.spawn(
+            Reader { seen: seen.clone(), clock, late: Vec::new(), rest: Vec::new() }.read(body, stopped.clone()),
+        );
     }
     let begin = Instant::now();
     let written = load::run(writers, End::After(TIME)).await?;
@@ -86,7 +88,12 @@ async fn measure<W: Worker>(writers: Vec<W>, connections: &Connections, path: &s
         late.extend(reader??);
     }
     let p99 = f64::from(percentile(&mut late, 0.99)) / 1000.0;
-    Ok(Outcome { deliveries: arrived as f64 / seconds, writes: written.rate, p99, lost: wanted.saturating_sub(arrived) })
+    Ok(Outcome {
+        deliveries: arrived as f64 / seconds,
+        writes: written.rate,
+        p99,
+        lost: wanted.saturating_sub(arrived),
+    })
 }
 
 /// Counts the events of one watch and notes how long each was on its way.

@@ -42,9 +42,13 @@ pub async fn run() -> Result<()> {
     load::run(connections.spread(IN_FLIGHT).into_iter().map(node).collect(), End::Requests(NODES)).await?;
     stage.start("kube-scheduler")?;
     let bound = |pod: &'_ Value| pod["spec"]["nodeName"].as_str().map(drop);
-    Counter::begin(&connections, "").await?.reach(REPLICAS, |pod| bound(pod).and(pod["metadata"]["name"].as_str())).await?;
+    Counter::begin(&connections, "")
+        .await?
+        .reach(REPLICAS, |pod| bound(pod).and(pod["metadata"]["name"].as_str()))
+        .await?;
     let scheduled = Counter::begin(&connections, "").await?;
-    let pod = |client| Post { client, path: PODS_PATH, body: |number| objects::pod(&pod_name(number)).to_string().into() };
+    let pod =
+        |client| Post { client, path: PODS_PATH, body: |number| objects::pod(&pod_name(number)).to_string().into() };
     let begin = Instant::now();
     let workers = connections.spread(IN_FLIGHT).into_iter().map(pod).collect();
     let creating = tokio::spawn(load::run(workers, End::Requests(PODS)));
