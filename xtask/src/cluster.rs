@@ -99,6 +99,18 @@ pub fn down() -> Result<()> {
     Ok(())
 }
 
+/// Runs the program of the crate `benches`, whose dependencies are not for this one.
+pub fn bench() -> Result<()> {
+    allow_forwarding()?;
+    let program = std::env::current_exe()?.with_file_name("bench");
+    let status = Command::new(&program).args(std::env::args().skip(2)).status();
+    let status = status.with_context(|| program.display().to_string())?;
+    if !status.success() {
+        bail!("bench: {status}");
+    }
+    Ok(())
+}
+
 /// A daemon that left something in the kernel or in Docker knows best how to take it away.
 fn clean(layout: &Layout, name: &str) -> Result<()> {
     let program = layout.programs.join(name);

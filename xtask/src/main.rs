@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 const HELP: &str = "usage: xtask COMMAND
   up      start the local cluster (state in .run), or what of it does not run
   down    stop it and remove its rules, containers and mounts
+  bench   measure the daemons and the floors beside them: bench [ROW...]
   tidy    check the import directions and habits of the tree";
 
 fn main() -> ExitCode {
@@ -27,6 +28,7 @@ fn run(command: Option<&str>) -> Result<()> {
     match command {
         Some("up") => cluster::up(),
         Some("down") => cluster::down(),
+        Some("bench") => cluster::bench(),
         Some("tidy") => tidy::check(),
         _ => bail!("{HELP}"),
     }

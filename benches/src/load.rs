@@ -1,0 +1,191 @@
+//! The load: HTTP/2 over TLS on few connections, many requests in flight, each waiting for its answer before the next.
+//!
+//! What it costs: a request and its answer take about as long here as in the empty server of [`crate::empty`], as both
+//! are hyper and rustls; so on two cores that are both busy, a floor is about half of what the server could do with a
+//! generator elsewhere, and a ratio to the floor is nearer to 1 than it were without the generator. A figure that is
+//! bound by etcd or the daemons is not held up by the generator.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use daemon::tls::{ClientTls, HTTP2, KeyPair, Source};
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use testkit::pki::Pki;
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+/// Requests in flight, and the connections that they share.
+pub const IN_FLIGHT: usize = 64;
+pub const CONNECTIONS: usize = 16;
+
+/// Connections to one server. Clones of their ends are [`Client`]s.
+pub struct Connections(Vec<Client>);
+
+#[derive(Clone)]
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    base: Arc<str>,
+}
+
+impl Connections {
+    pub async fn open(address: SocketAddr, pki: &Pki, count: usize) -> Result<Self> {
+        let file = |name: &str| Source::file(name, pki.path(name));
+        let pair = KeyPair { cert: file("admin.crt"), key: file("admin.key") };
+        let tls = ClientTls::new(file("ca.crt"), Some(pair), HTTP2)?;
+        let base: Arc<str> = format!("https://{address}").into();
+        let mut clients = Vec::with_capacity(count);
+        for _ in 0..count {
+            let stream = TcpStream::connect(address).await.with_context(|| format!("{address}"))?;
+            stream.set_nodelay(true)?;
+            let connector = tokio_rustls::TlsConnector::from(tls.config());
+            let stream = connector.connect(ServerName::from(address.ip()), stream).await?;
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+            // Ends with the last client of this connection; what goes wrong is seen by the requests.
+            tokio::spawn(connection);
+            clients.push(Client { sender, base: base.clone() });
+        }
+        Ok(Self(clients))
+    }
+
+    pub fn one(&self, number: usize) -> Client {
+        self.0[number % self.0.len()].clone()
+    }
+
+    /// As many clients as requests are to be in flight, spread over the connections.
+    pub fn spread(&self, count: usize) -> Vec<Client> {
+        (0..count).map(|number| self.one(number)).collect()
+    }
+}
+
+impl Client {
+    /// Sends a request and waits for the head of the answer, which must be good.
+    pub async fn send(&mut self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Incoming> {
+        let request = Request::builder().method(&method).uri(format!("{}{path}", self.base));
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(Full::new(body.into()))?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await.with_context(|| format!("{method} {path}"))?;
+        let status = response.status();
+        if !status.is_success() {
+            let body = response.into_body().collect().await?.to_bytes();
+            bail!("{method} {path}: {status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(response.into_body())
+    }
+
+    pub async fn call(&mut self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Bytes> {
+        Ok(self.send(method, path, body).await?.collect().await?.to_bytes())
+    }
+
+    pub async fn get(&mut self, path: &str) -> Result<Bytes> {
+        self.call(Method::GET, path, "").await
+    }
+
+    pub async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> Result<Bytes> {
+        self.call(Method::POST, path, body).await
+    }
+
+    /// Reads an answer without keeping it; its size.
+    pub async fn drain(&mut self, path: &str) -> Result<usize> {
+        let mut body = self.send(Method::GET, path, "").await?;
+        let mut size = 0;
+        while let Some(frame) = body.frame().await {
+            size += frame?.data_ref().map_or(0, Bytes::len);
+        }
+        Ok(size)
+    }
+}
+
+/// Someone who sends one request at a time.
+pub trait Worker: Send + 'static {
+    fn call(&mut self, number: usize) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// When it is enough.
+#[derive(Clone, Copy)]
+pub enum End {
+    Requests(usize),
+    After(Duration),
+}
+
+#[derive(Clone, Copy)]
+pub struct Load {
+    /// Requests a second.
+    pub rate: f64,
+    pub p99: Duration,
+    pub count: usize,
+}
+
+/// Lets all workers send until the end; each request has its own number.
+pub async fn run<W: Worker>(workers: Vec<W>, end: End) -> Result<Load> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let begin = Instant::now();
+    let tasks: Vec<_> = workers
+        .into_iter()
+        .map(|mut worker| {
+            let next = next.clone();
+            tokio::spawn(async move {
+                let mut took = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let over = match end {
+                        End::Requests(count) => number >= count,
+                        End::After(time) => begin.elapsed() >= time,
+                    };
+                    if over {
+                        return Ok::<_, anyhow::Error>(took);
+                    }
+                    let sent = Instant::now();
+                    worker.call(number).await?;
+                    took.push(sent.elapsed());
+                }
+            })
+        })
+        .collect();
+    let mut took = Vec::new();
+    for task in tasks {
+        took.extend(task.await??);
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let count = took.len();
+    Ok(Load { rate: count as f64 / seconds, p99: percentile(&mut took, 0.99), count })
+}
+
+/// The value below which this part of all lies.
+pub fn percentile<T: Ord + Copy + Default>(all: &mut [T], part: f64) -> T {
+    if all.is_empty() {
+        return T::default();
+    }
+    let at = ((all.len() as f64 * part) as usize).min(all.len() - 1);
+    *all.select_nth_unstable(at).1
+}
+
+pub struct Post {
+    pub client: Client,
+    pub path: &'static str,
+    pub body: fn(usize) -> Vec<u8>,
+}
+
+impl Worker for Post {
+    async fn call(&mut self, number: usize) -> Result<()> {
+        self.client.post(self.path, (self.body)(number)).await.map(drop)
+    }
+}
+
+pub struct Get {
+    pub client: Client,
+    pub path: fn(usize) -> String,
+}
+
+impl Worker for Get {
+    async fn call(&mut self, number: usize) -> Result<()> {
+        self.client.drain(&(self.path)(number)).await.map(drop)
+    }
+}
