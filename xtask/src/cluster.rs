@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use testkit::cluster::{DAEMONS, cleanup_arguments, own_address};
-use testkit::process::{accepts, running, signal};
+use testkit::process::{accepts, free_ports, running, signal};
 use testkit::{Cluster, Layout};
 
 pub fn root() -> PathBuf {
@@ -17,7 +17,33 @@ fn layout() -> Result<Layout> {
     let run = root().join(".run");
     let programs = std::env::current_exe()?.parent().map(Path::to_owned).context("this program has no folder")?;
     let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname")?.trim().to_lowercase();
-    Ok(Layout::local(&run, &programs, own_address(), &hostname))
+    let mut layout = Layout::local(&run, &programs, own_address(), &hostname);
+    if let Ok(text) = std::fs::read_to_string(etcd_ports(&run)) {
+        let ports: Vec<u16> = text.split_whitespace().filter_map(|port| port.parse().ok()).collect();
+        if let [client, peer] = ports[..] {
+            (layout.etcd_port, layout.etcd_peer_port) = (client, peer);
+        }
+    }
+    Ok(layout)
+}
+
+/// The ports of our etcd, where another one had the usual ones when it was started.
+fn etcd_ports(run: &Path) -> PathBuf {
+    run.join("etcd-ports")
+}
+
+/// An etcd of this machine that is not ours is left alone: ours then takes other ports, for good.
+fn avoid_other_etcd(layout: &mut Layout) -> Result<()> {
+    let taken = |port| accepts((Ipv4Addr::LOCALHOST, port).into());
+    if running(&pid_file(layout, "etcd"), "etcd").is_some() || !(taken(layout.etcd_port) || taken(layout.etcd_peer_port)) {
+        return Ok(());
+    }
+    let [client, peer] = free_ports::<2>()?;
+    say(format_args!("another etcd has port {}: it is left alone, ours takes {client}", layout.etcd_port));
+    (layout.etcd_port, layout.etcd_peer_port) = (client, peer);
+    std::fs::create_dir_all(&layout.folder)?;
+    std::fs::write(etcd_ports(&layout.folder), format!("{client} {peer}\n"))?;
+    Ok(())
 }
 
 fn say(text: impl std::fmt::Display) {
@@ -29,7 +55,8 @@ fn pid_file(layout: &Layout, name: &str) -> PathBuf {
 }
 
 pub fn up() -> Result<()> {
-    let layout = layout()?;
+    let mut layout = layout()?;
+    avoid_other_etcd(&mut layout)?;
     let cluster = Cluster::prepare(layout.clone())?;
     allow_forwarding()?;
     for name in DAEMONS {
