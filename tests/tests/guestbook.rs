@@ -24,6 +24,43 @@ fn http(address: SocketAddr, path: &str) -> Result<String, String> {
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).ok_or(answer)
 }
 
+/// Another host: a network namespace with a link to this machine.
+struct OtherHost(String);
+
+impl OtherHost {
+    fn new(cluster: &TestCluster) -> Self {
+        let host = Self(format!("host-{}", cluster.cluster.layout.bridge));
+        let Self(name) = &host;
+        let link = format!("o{}", cluster.cluster.layout.bridge);
+        // 198.18.0.0/15 is for tests of devices; the node's own number keeps clusters apart.
+        let number: u8 = cluster.cluster.layout.bridge.trim_start_matches("kbr").parse().unwrap();
+        for line in [
+            format!("netns add {name}"),
+            format!("link add {link} type veth peer name eth0 netns {name}"),
+            format!("addr add 198.18.{number}.1/24 dev {link}"),
+            format!("link set {link} up"),
+            format!("-n {name} addr add 198.18.{number}.2/24 dev eth0"),
+            format!("-n {name} link set eth0 up"),
+            format!("-n {name} route add default via 198.18.{number}.1"),
+        ] {
+            run(Command::new("ip").args(line.split(' '))).done();
+        }
+        host
+    }
+
+    fn curl(&self, url: &str) -> String {
+        let Self(name) = self;
+        run(Command::new("ip").args(["netns", "exec", name, "curl", "-sS", "--max-time", "10", url])).done()
+    }
+}
+
+impl Drop for OtherHost {
+    fn drop(&mut self) {
+        // The link goes with the namespace.
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+    }
+}
+
 /// Applies the guestbook's manifests, on a node port of its own: other clusters may run on this machine.
 fn create_guestbook(cluster: &TestCluster) -> u16 {
     for part in ["redis-master", "redis-slave", "frontend"] {
@@ -70,6 +107,8 @@ fn the_guestbook_answers_and_survives() {
     let ip: std::net::IpAddr = service["spec"]["clusterIP"].as_str().unwrap().parse().unwrap();
     let through_service = SocketAddr::new(ip, 80);
     http(through_service, "/").unwrap();
+    let other = OtherHost::new(&cluster);
+    assert!(other.curl(&format!("http://{node}/")).contains("Hello World!"), "from another host");
     http(node, "/?cmd=set&key=messages&value=jay_sais_hi").unwrap();
     eventually("the new message, read from a slave", || {
         let page = http(through_service, "/")?;

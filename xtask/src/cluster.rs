@@ -35,7 +35,9 @@ fn etcd_ports(run: &Path) -> PathBuf {
 /// An etcd of this machine that is not ours is left alone: ours then takes other ports, for good.
 fn avoid_other_etcd(layout: &mut Layout) -> Result<()> {
     let taken = |port| accepts((Ipv4Addr::LOCALHOST, port).into());
-    if running(&pid_file(layout, "etcd"), "etcd").is_some() || !(taken(layout.etcd_port) || taken(layout.etcd_peer_port)) {
+    if running(&pid_file(layout, "etcd"), "etcd").is_some()
+        || !(taken(layout.etcd_port) || taken(layout.etcd_peer_port))
+    {
         return Ok(());
     }
     let [client, peer] = free_ports::<2>()?;

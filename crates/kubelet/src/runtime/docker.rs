@@ -21,6 +21,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
 use super::docker_config::{body, observe, spec_user};
+use super::forward;
 use super::labels::{OWNER, POD_UID, from_labels};
 use super::{
     Container, ContainerConfig, Event, EventKind, ExecOutcome, Image, Info, Listed, LogQuery, Result, Runtime,
@@ -68,6 +69,45 @@ impl Docker {
 
     fn filters(&self) -> HashMap<&'static str, Vec<String>> {
         HashMap::from([("label", vec![format!("{OWNER}={}", self.owner)])])
+    }
+
+    /// A bridge network of that name and range, made where it is missing.
+    async fn make_network(&self, name: &str, cidr: &str) -> Result<()> {
+        let client = self.client().await?;
+        match client.inspect_network(name, None::<InspectNetworkOptions>).await {
+            Ok(found) => {
+                let ranges = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+                if ranges.iter().any(|range| range.subnet.as_deref() == Some(cidr)) {
+                    return Ok(());
+                }
+                let members = found.containers.unwrap_or_default().len();
+                if members > 0 {
+                    let range = ranges.into_iter().find_map(|range| range.subnet).unwrap_or_default();
+                    return Err(RuntimeError::Refused {
+                        status: 409,
+                        message: format!(
+                            "Docker network {name} has the range {range}, the node's pod range is {cidr}, and {members} \
+                             containers use the network: remove them, or name another network by --network-bridge"
+                        ),
+                    });
+                }
+                client.remove_network(name).await.map_err(|e| self.error(e))?;
+            }
+            Err(DockerError::DockerResponseServerError { status_code: 404, .. }) => {}
+            Err(error) => return Err(self.error(error)),
+        }
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            driver: Some("bridge".into()),
+            ipam: Some(Ipam {
+                config: Some(vec![IpamConfig { subnet: Some(cidr.to_owned()), ..Default::default() }]),
+                ..Default::default()
+            }),
+            options: Some(HashMap::from([("com.docker.network.bridge.name".into(), name.to_owned())])),
+            labels: Some(HashMap::from([(OWNER.to_owned(), self.owner.clone())])),
+            ..Default::default()
+        };
+        client.create_network(request).await.map(|_| ()).map_err(|e| self.error(e))
     }
 }
 
@@ -187,41 +227,8 @@ impl Runtime for Docker {
     }
 
     async fn ensure_network(&self, name: &str, cidr: &str) -> Result<()> {
-        let client = self.client().await?;
-        match client.inspect_network(name, None::<InspectNetworkOptions>).await {
-            Ok(found) => {
-                let ranges = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-                if ranges.iter().any(|range| range.subnet.as_deref() == Some(cidr)) {
-                    return Ok(());
-                }
-                let members = found.containers.unwrap_or_default().len();
-                if members > 0 {
-                    let range = ranges.into_iter().find_map(|range| range.subnet).unwrap_or_default();
-                    return Err(RuntimeError::Refused {
-                        status: 409,
-                        message: format!(
-                            "Docker network {name} has the range {range}, the node's pod range is {cidr}, and {members} \
-                             containers use the network: remove them, or name another network by --network-bridge"
-                        ),
-                    });
-                }
-                client.remove_network(name).await.map_err(|e| self.error(e))?;
-            }
-            Err(DockerError::DockerResponseServerError { status_code: 404, .. }) => {}
-            Err(error) => return Err(self.error(error)),
-        }
-        let request = NetworkCreateRequest {
-            name: name.to_owned(),
-            driver: Some("bridge".into()),
-            ipam: Some(Ipam {
-                config: Some(vec![IpamConfig { subnet: Some(cidr.to_owned()), ..Default::default() }]),
-                ..Default::default()
-            }),
-            options: Some(HashMap::from([("com.docker.network.bridge.name".into(), name.to_owned())])),
-            labels: Some(HashMap::from([(OWNER.to_owned(), self.owner.clone())])),
-            ..Default::default()
-        };
-        client.create_network(request).await.map(|_| ()).map_err(|e| self.error(e))
+        self.make_network(name, cidr).await?;
+        forward::allow(name).await
     }
 
     async fn remove_network(&self, name: &str) -> Result<()> {
@@ -232,6 +239,7 @@ impl Runtime for Docker {
         };
         // Only what this kubelet has made is its to remove.
         if found.labels.is_some_and(|labels| labels.get(OWNER) == Some(&self.owner)) {
+            forward::forbid(name).await?;
             return gone_is_fine(client.remove_network(name).await.map_err(|e| self.error(e)));
         }
         Ok(())

@@ -4,6 +4,7 @@
 pub mod docker;
 mod docker_config;
 pub mod fake;
+mod forward;
 mod labels;
 
 use std::net::IpAddr;
