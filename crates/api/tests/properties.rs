@@ -1,0 +1,102 @@
+//! Properties of decoding and patching that hold for any input.
+
+use api::schema::builtin;
+use api::schema::decode::read_json;
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+/// Names that the types have, so that the walk goes deep, and some that they do not.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            "metadata",
+            "spec",
+            "status",
+            "name",
+            "labels",
+            "containers",
+            "ports",
+            "containerPort",
+            "env",
+            "image",
+            "resources",
+            "limits",
+            "cpu",
+            "volumes",
+            "emptyDir",
+            "livenessProbe",
+            "httpGet",
+            "port",
+            "selector",
+            "template",
+            "finalizers",
+            "$patch",
+            "$retainKeys",
+            "$setElementOrder/containers",
+        ])
+        .prop_map(str::to_owned),
+        "[a-z]{1,3}",
+    ]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(|n| serde_json::Number::from_f64(n).map_or(Value::Null, Value::Number)),
+        "[a-z0-9.:$()-]{0,8}".prop_map(Value::from),
+        Just(Value::from("replace")),
+    ];
+    leaf.prop_recursive(6, 64, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            prop::collection::btree_map(name(), inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect::<Map<_, _>>())),
+        ]
+    })
+}
+
+fn object() -> impl Strategy<Value = Value> {
+    prop::collection::btree_map(name(), value(), 0..6).prop_map(|map| Value::Object(map.into_iter().collect()))
+}
+
+proptest! {
+    /// What fits once fits again, and fitting it again changes nothing.
+    #[test]
+    fn fitting_is_idempotent(document in object(), kind in prop::sample::select(vec!["Pod", "Service", "ReplicationController", "Node"])) {
+        let id = builtin().of_kind("", "v1", kind).unwrap();
+        let mut once = document;
+        let findings = builtin().fit(id, &mut once);
+        if findings.wrong.is_empty() {
+            let mut twice = once.clone();
+            let again = builtin().fit(id, &mut twice);
+            prop_assert!(again.unknown.is_empty() && again.wrong.is_empty(), "{again:?}");
+            prop_assert_eq!(once, twice);
+        }
+    }
+
+    #[test]
+    fn strategic_patches_never_panic_and_an_empty_one_changes_nothing(document in object(), patch in object()) {
+        let id = builtin().of_kind("", "v1", "Pod").unwrap();
+        let _ = builtin().apply_strategic(id, document.clone(), patch);
+        prop_assert_eq!(builtin().apply_strategic(id, document.clone(), Value::Object(Map::new())).unwrap(), document);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = read_json(&bytes, &mut Vec::new());
+        let _ = builtin().read_protobuf(&bytes);
+        let _ = builtin().read_protobuf(&[b"k8s\0\x0a\x09\x0a\x02v1\x12\x03Pod\x12", &bytes[..]].concat());
+    }
+
+    /// The resource version goes into the bytes and comes out again, whatever the object.
+    #[test]
+    fn versions_are_spliced_into_any_object(document in object(), version in 1i64..i64::MAX) {
+        let mut document = document;
+        document["metadata"] = serde_json::json!({"name": "x", "annotations": {"metadata": "\"metadata\":{"}});
+        let served: Value = serde_json::from_slice(&api::meta::splice_version(&api::meta::encode(&document), version)).unwrap();
+        prop_assert_eq!(&served["metadata"]["resourceVersion"], &Value::from(version.to_string()));
+        prop_assert_eq!(&served["metadata"]["annotations"], &document["metadata"]["annotations"]);
+    }
+}
