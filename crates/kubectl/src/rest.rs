@@ -1,7 +1,6 @@
 //! Requests to the API server: paths, queries, failures and warnings. Does not own what is asked for.
 
 use std::collections::HashSet;
-use std::error::Error as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
