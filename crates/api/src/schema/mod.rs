@@ -7,6 +7,7 @@ pub mod decode;
 pub mod openapi;
 pub mod protobuf;
 pub mod strategic;
+pub mod threeway;
 
 use std::collections::HashMap;
 use std::io::Read;
