@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result};
 use bytes::{BufMut, Bytes, BytesMut};
 use daemon::tls::{ClientAuth, HTTP, KeyPair, ServerTls, Source};
-use futures::StreamExt;
+use futures::Stream;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::combinators::BoxBody;
@@ -26,10 +26,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
 
 /// The argument that makes this program the empty server; the folder of certificates follows.
 pub const COMMAND: &str = "empty-server";
+
+/// Events that go out together at most, as in kube-apiserver.
+const BATCH: usize = 256;
 
 /// The running process.
 pub struct Empty {
@@ -105,8 +107,7 @@ async fn answer(state: &State, request: Request<Incoming>) -> Response<Body> {
         (&Method::GET, "/events") => {
             let (sender, receiver) = mpsc::unbounded_channel();
             state.streams.lock().expect("no holder panics").push(sender);
-            let frames = UnboundedReceiverStream::new(receiver).map(|bytes| Ok(Frame::data(bytes)));
-            json(BodyExt::boxed(StreamBody::new(frames)))
+            json(BodyExt::boxed(StreamBody::new(events(receiver))))
         }
         (&Method::GET, _) => match state.kept.lock().expect("no holder panics").get(&path) {
             Some(kept) => json(Full::new(kept.clone()).boxed()),
@@ -128,6 +129,16 @@ async fn answer(state: &State, request: Request<Incoming>) -> Response<Body> {
             json(Full::new(body).boxed())
         }
     }
+}
+
+/// What has come since the last time, copied into one frame.
+fn events(receiver: mpsc::UnboundedReceiver<Bytes>) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
+    futures::stream::unfold((receiver, Vec::new()), |(mut receiver, mut events)| async move {
+        let count = receiver.recv_many(&mut events, BATCH).await;
+        let mut chunk = BytesMut::with_capacity(events.iter().map(Bytes::len).sum());
+        events.drain(..).for_each(|event| chunk.put(event));
+        (count > 0).then(|| (Ok(Frame::data(chunk.freeze())), (receiver, events)))
+    })
 }
 
 fn status(code: StatusCode) -> Response<Body> {

@@ -25,6 +25,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 /// Requests in flight, and the connections that they share.
 pub const IN_FLIGHT: usize = 64;
 pub const CONNECTIONS: usize = 16;
+/// How often a figure and its floor are measured.
+pub const ROUNDS: usize = 5;
 
 /// Connections to one server. Clones of their ends are [`Client`]s.
 pub struct Connections(Vec<Client>);
@@ -167,15 +169,36 @@ pub fn percentile<T: Ord + Copy + Default>(all: &mut [T], part: f64) -> T {
     *all.select_nth_unstable(at).1
 }
 
+/// Two loads by turns, several times, as the machine is not equally fast all the time: of each the round with the
+/// middle rate.
+pub async fn by_turns(
+    mut ours: impl AsyncFnMut(usize) -> Result<Load>,
+    mut floor: impl AsyncFnMut(usize) -> Result<Load>,
+) -> Result<(Load, Load)> {
+    let (mut of_ours, mut of_floor) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        of_floor.push(floor(round).await?);
+        of_ours.push(ours(round).await?);
+    }
+    Ok((middle(of_ours, |load| load.rate), middle(of_floor, |load| load.rate)))
+}
+
+pub fn middle<T>(mut all: Vec<T>, of: impl Fn(&T) -> f64) -> T {
+    all.sort_by(|a, b| of(a).total_cmp(&of(b)));
+    all.swap_remove(all.len() / 2)
+}
+
+/// Makes objects; the number of the first one is given, as names are used once.
 pub struct Post {
     pub client: Client,
     pub path: &'static str,
+    pub first: usize,
     pub body: fn(usize) -> Vec<u8>,
 }
 
 impl Worker for Post {
     async fn call(&mut self, number: usize) -> Result<()> {
-        self.client.post(self.path, (self.body)(number)).await.map(drop)
+        self.client.post(self.path, (self.body)(self.first + number)).await.map(drop)
     }
 }
 

@@ -11,11 +11,12 @@ use crate::stage::Stage;
 struct Put {
     client: Client,
     value: Bytes,
+    first: usize,
 }
 
 impl Worker for Put {
     async fn call(&mut self, number: usize) -> Result<()> {
-        let key = format!("/registry/pods/default/{}", pod_name(number));
+        let key = format!("/registry/pods/default/{}", pod_name(self.first + number));
         let absent = Compare::mod_revision(key.as_str(), CompareOp::Equal, 0);
         let put = TxnOp::put(key.as_str(), self.value.to_vec(), None);
         let read = TxnOp::get(key.as_str(), None);
@@ -28,12 +29,25 @@ impl Worker for Put {
 }
 
 /// An etcd of its own, that nobody watches.
-pub async fn guarded_puts(value: &Bytes, count: usize) -> Result<Load> {
-    let stage = Stage::with(&["etcd"])?;
-    let mut clients = Vec::new();
-    for _ in 0..CONNECTIONS {
-        clients.push(Client::connect([stage.cluster.layout.etcd_url()], None).await?);
+pub struct Alone {
+    clients: Vec<Client>,
+    _stage: Stage,
+}
+
+impl Alone {
+    pub async fn start() -> Result<Self> {
+        let stage = Stage::with(&["etcd"])?;
+        let mut clients = Vec::new();
+        for _ in 0..CONNECTIONS {
+            clients.push(Client::connect([stage.cluster.layout.etcd_url()], None).await?);
+        }
+        Ok(Self { clients, _stage: stage })
     }
-    let put = |number: usize| Put { client: clients[number % CONNECTIONS].clone(), value: value.clone() };
-    load::run((0..IN_FLIGHT).map(put).collect(), End::Requests(count)).await
+
+    /// Keys are numbered from `first` on and must be new.
+    pub async fn guarded_puts(&self, value: &Bytes, first: usize, count: usize) -> Result<Load> {
+        let client = |number: usize| self.clients[number % CONNECTIONS].clone();
+        let put = |number: usize| Put { client: client(number), value: value.clone(), first };
+        load::run((0..IN_FLIGHT).map(put).collect(), End::Requests(count)).await
+    }
 }

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use http::Method;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use memchr::memmem::Finder;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::TIME;
 use crate::empty::Empty;
-use crate::load::{self, CONNECTIONS, Client, Connections, End, Worker, percentile};
+use crate::load::{self, CONNECTIONS, Client, Connections, End, ROUNDS, Worker, middle, percentile};
 use crate::objects::NAMESPACE;
 use crate::report::{Floor, figure, say};
 use crate::stage::Stage;
@@ -41,27 +41,34 @@ pub async fn run(writers: &Connections, bare: &Connections, stage: &Stage, empty
     for number in 0..WRITERS {
         writers.one(number).post(&format!("{NAMESPACE}/configmaps"), object(number, clock)).await?;
     }
-    let list = writers.one(0).get(&format!("{NAMESPACE}/configmaps")).await?;
-    let list: serde_json::Value = serde_json::from_slice(&list)?;
-    let version = list["metadata"]["resourceVersion"].as_str().unwrap_or("0");
-    let watch = format!("{NAMESPACE}/configmaps?watch=true&resourceVersion={version}");
-
     say(format_args!("{WATCHERS} watchers, {WRITERS} writers"));
     let watchers = stage.connect(CONNECTIONS).await?;
+    let bare_watchers = Connections::open(empty.address, &stage.cluster.pki, CONNECTIONS).await?;
     let put = |number| Write { client: writers.one(number), path: path(number), object: number, clock };
-    let ours = measure((0..WRITERS).map(put).collect(), &watchers, &watch, clock).await?;
-    drop(watchers);
-
-    let watchers = Connections::open(empty.address, &stage.cluster.pki, CONNECTIONS).await?;
     let stored = writers.one(0).get(&path(0)).await?.len();
     let push = |number| Push { client: bare.one(number), clock, size: stored };
-    let floor = measure((0..WRITERS).map(push).collect(), &watchers, "/events", clock).await?;
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        floor.push(measure((0..WRITERS).map(push).collect(), &bare_watchers, "/events", clock).await?);
+        let watch = watch_from_now(&mut writers.one(0)).await?;
+        ours.push(measure((0..WRITERS).map(put).collect(), &watchers, &watch, clock).await?);
+    }
+    let lost: usize = ours.iter().map(|outcome| outcome.lost).sum();
+    let (ours, floor) = (middle(ours, |o| o.deliveries), middle(floor, |o| o.deliveries));
 
     figure("watch_deliveries", ours.deliveries, "1/s", Floor::Is(floor.deliveries));
     figure("watch_p99", ours.p99, "ms", Floor::Is(floor.p99));
     figure("watch_writes", ours.writes, "1/s", Floor::Is(floor.writes));
-    figure("watch_lost", ours.lost as f64, "events", Floor::None);
+    figure("watch_lost", lost as f64, "events", Floor::None);
     Ok(())
+}
+
+/// The path of a watch that is not told of what exists.
+async fn watch_from_now(client: &mut Client) -> Result<String> {
+    let list = client.get(&format!("{NAMESPACE}/configmaps?limit=1")).await?;
+    let list: Value = serde_json::from_slice(&list)?;
+    let version = list["metadata"]["resourceVersion"].as_str().context("a list without a version")?;
+    Ok(format!("{NAMESPACE}/configmaps?watch=true&resourceVersion={version}"))
 }
 
 async fn measure<W: Worker>(writers: Vec<W>, connections: &Connections, path: &str, clock: Instant) -> Result<Outcome> {

@@ -24,7 +24,7 @@ pub async fn run() -> Result<()> {
     let connections = stage.connect(CONNECTIONS).await?;
     let pod = objects::pod("none");
     let stored = pod.to_string();
-    let floor = etcd::guarded_puts(&stored.into(), 5000).await?.rate;
+    let floor = etcd::Alone::start().await?.guarded_puts(&stored.into(), 0, 5000).await?.rate;
 
     say(format_args!("a replication controller of {REPLICAS} pods"));
     let template = serde_json::json!({"metadata": {"labels": pod["metadata"]["labels"]}, "spec": pod["spec"]});
@@ -38,7 +38,12 @@ pub async fn run() -> Result<()> {
     stage.stop("kube-controller-manager");
 
     say(format_args!("{NODES} nodes; {PODS} pods to schedule while they are created"));
-    let node = |client| Post { client, path: "/api/v1/nodes", body: |number| objects::node(number).to_string().into() };
+    let node = |client| Post {
+        client,
+        path: "/api/v1/nodes",
+        first: 0,
+        body: |number| objects::node(number).to_string().into(),
+    };
     load::run(connections.spread(IN_FLIGHT).into_iter().map(node).collect(), End::Requests(NODES)).await?;
     stage.start("kube-scheduler")?;
     let bound = |pod: &'_ Value| pod["spec"]["nodeName"].as_str().map(drop);
@@ -47,8 +52,12 @@ pub async fn run() -> Result<()> {
         .reach(REPLICAS, |pod| bound(pod).and(pod["metadata"]["name"].as_str()))
         .await?;
     let scheduled = Counter::begin(&connections, "").await?;
-    let pod =
-        |client| Post { client, path: PODS_PATH, body: |number| objects::pod(&pod_name(number)).to_string().into() };
+    let pod = |client| Post {
+        client,
+        path: PODS_PATH,
+        first: 0,
+        body: |number| objects::pod(&pod_name(number)).to_string().into(),
+    };
     let begin = Instant::now();
     let workers = connections.spread(IN_FLIGHT).into_iter().map(pod).collect();
     let creating = tokio::spawn(load::run(workers, End::Requests(PODS)));
