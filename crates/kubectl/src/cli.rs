@@ -9,7 +9,11 @@ use crate::kubeconfig::Connection;
 use crate::session::Session;
 
 #[derive(Parser, Debug)]
-#[command(name = "kubectl", about = "Controls a cluster: creates, shows, changes and deletes its objects.", disable_version_flag = true)]
+#[command(
+    name = "kubectl",
+    about = "Controls a cluster: creates, shows, changes and deletes its objects.",
+    disable_version_flag = true
+)]
 pub struct Cli {
     #[command(flatten)]
     pub connection: Connection,
@@ -42,12 +46,16 @@ pub enum Command {
     Patch(patch::Patch),
     /// Wait until a condition holds
     Wait(wait::Wait),
+    /// Show the documentation of a resource's fields
+    Explain(explain::Explain),
     /// Show the kinds of objects that the server knows
     ApiResources(api_resources::ApiResources),
     /// Show the API versions that the server knows
     ApiVersions(api_versions::ApiVersions),
     /// Show where the cluster runs
     ClusterInfo(cluster_info::ClusterInfo),
+    /// Show or change the kubeconfig
+    Config(config::Config),
     /// Show the versions of client and server
     Version(version::Version),
 }
@@ -57,6 +65,7 @@ impl Cli {
         let session = || Session::open(&self.connection);
         match self.command {
             // These say themselves what they need of a server.
+            Command::Config(command) => command.run(&self.connection),
             Command::Version(command) => command.run(&self.connection).await,
             Command::Create(command) => command.run(&self.connection).await,
             Command::Apply(command) => command.run(&session().await?).await,
@@ -69,6 +78,7 @@ impl Cli {
             Command::Annotate(command) => command.run(&session().await?).await,
             Command::Patch(command) => command.run(&session().await?).await,
             Command::Wait(command) => command.run(&session().await?).await,
+            Command::Explain(command) => command.run(&session().await?).await,
             Command::ApiResources(command) => command.run(&session().await?).await,
             Command::ApiVersions(command) => command.run(&session().await?).await,
             Command::ClusterInfo(command) => command.run(&session().await?).await,
@@ -92,7 +102,8 @@ pub fn parse(arguments: &[String]) -> Result<Cli> {
         _ => String::new(),
     };
     // The command is the first argument that is one.
-    let named = arguments.iter().skip(1).find(|a| <Cli as clap::CommandFactory>::command().find_subcommand(a).is_some());
+    let named =
+        arguments.iter().skip(1).find(|a| <Cli as clap::CommandFactory>::command().find_subcommand(a).is_some());
     let command = named.map(|name| format!("kubectl {name}")).unwrap_or_else(|| "kubectl".into());
     let see = format!("See '{command} --help' for usage.");
     let argument = text(ContextKind::InvalidArg);

@@ -75,9 +75,13 @@ mod tests {
 
     #[test]
     fn durations_are_read() {
-        for (text, millis) in
-            [("5", Some(5000)), ("1h2m3s", Some(3_723_000)), ("1.5s", Some(1500)), ("250ms", Some(250)), ("0s", Some(0))]
-        {
+        for (text, millis) in [
+            ("5", Some(5000)),
+            ("1h2m3s", Some(3_723_000)),
+            ("1.5s", Some(1500)),
+            ("250ms", Some(250)),
+            ("0s", Some(0)),
+        ] {
             assert_eq!(parse(text), millis.map(Duration::from_millis), "{text}");
         }
         for text in ["", "x", "1d", "s", "-1s", "1h2"] {

@@ -103,9 +103,10 @@ impl Create {
 
     async fn one(&self, what: &What, connection: &Connection) -> Result<()> {
         let (resource, mut object) = match what {
-            What::Namespace { name } => {
-                (resource("namespaces", "Namespace", false), json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
-            }
+            What::Namespace { name } => (
+                resource("namespaces", "Namespace", false),
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
+            ),
             What::ConfigMap(data) => (resource("configmaps", "ConfigMap", true), data.config_map()?),
             What::Secret { kind: Secret::Generic(data) } => (resource("secrets", "Secret", true), data.secret()?),
         };

@@ -37,7 +37,8 @@ impl Describe {
         }
         let (items, mut errors) = self.find(session).await?;
         if items.is_empty() && errors.is_empty() {
-            let place = if self.all_namespaces { String::new() } else { format!(" in {} namespace", session.namespace) };
+            let place =
+                if self.all_namespaces { String::new() } else { format!(" in {} namespace", session.namespace) };
             eprintln!("No resources found{place}.");
         }
         let describer = Describer { session, show_events: self.show_events };
@@ -69,10 +70,13 @@ impl Describe {
         let query = Selectors { selector: self.selector.clone(), ..Selectors::default() }.query();
         for target in targets {
             let resource = target.resource().clone();
-            let namespace = if resource.namespaced && !self.all_namespaces { session.namespace.clone() } else { String::new() };
+            let namespace =
+                if resource.namespaced && !self.all_namespaces { session.namespace.clone() } else { String::new() };
             let outcome = match target {
                 Target::All { .. } => select::list(session, &resource, &namespace, &query).await,
-                Target::One { .. } if !self.selector.is_empty() => return fail("name cannot be provided when a selector is specified"),
+                Target::One { .. } if !self.selector.is_empty() => {
+                    return fail("name cannot be provided when a selector is specified");
+                }
                 Target::One { name, .. } => match session.client.get(&resource.object(&namespace, &name)).await {
                     Ok(object) => Ok(vec![Item { resource, namespace, name, source: String::new(), object }]),
                     // A name that nothing has may be the beginning of some.

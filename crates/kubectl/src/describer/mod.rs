@@ -86,8 +86,7 @@ impl Describer<'_> {
         let uid = item.object["metadata"]["uid"].as_str().unwrap_or("");
         // The kubelet names its node where others put a uid.
         let uid = if item.resource.kind == "Node" { String::new() } else { format!(",involvedObject.uid={uid}") };
-        let fields =
-            format!("involvedObject.name={},involvedObject.kind={}{uid}", item.name, item.resource.kind);
+        let fields = format!("involvedObject.name={},involvedObject.kind={}{uid}", item.name, item.resource.kind);
         let namespace = if item.resource.namespaced { item.namespace.as_str() } else { "" };
         self.all("events", namespace, &fields).await
     }
