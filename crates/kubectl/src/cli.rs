@@ -122,6 +122,9 @@ pub fn parse(arguments: &[String]) -> Result<Cli> {
             let flag = argument.split([' ', '=']).next().unwrap_or(&argument).trim_start_matches('-');
             format!("required flag(s) {flag:?} not set")
         }
+        ErrorKind::MissingRequiredArgument if argument.contains("<NAME>") => {
+            format!("exactly one NAME is required, got 0\nSee '{command} -h' for help and examples")
+        }
         _ => {
             let whole = error.to_string();
             let first = whole.lines().next().unwrap_or("").trim_start_matches("error: ");

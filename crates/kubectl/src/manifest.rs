@@ -238,7 +238,10 @@ mod tests {
                 "a: 1\n---\nb: 2\nc: d: e\n",
                 "error parsing x: error converting YAML to JSON: yaml: line 4: mapping values are not allowed in this context",
             ),
-            ("a: 1\na: 2\n", "error parsing x: error converting YAML to JSON: yaml: duplicate entry with key \"a\""),
+            (
+                "a: 1\na: 2\n",
+                "error parsing x: error converting YAML to JSON: yaml: line 1: duplicate entry with key \"a\"",
+            ),
             ("- a\n", "error parsing x: a manifest must be an object with `kind` and `apiVersion`"),
         ] {
             assert_eq!(parse("x", text).unwrap_err().to_string(), message);

@@ -55,7 +55,7 @@ impl Explain {
         out += &format!("KIND:       {}\nVERSION:    {}\n\n", resource.kind, resource.version);
         if let Some((name, property)) = field {
             out += &format!("FIELD: {name} <{}>{}\n", type_of(&document, property), enumeration(property));
-            out += "\n";
+            out += "\n\n";
         }
         out += "DESCRIPTION:\n";
         let own = schema["description"].as_str().unwrap_or("");
@@ -68,8 +68,8 @@ impl Explain {
         if inner["properties"].is_object() {
             out += "FIELDS:\n";
             self.fields(&document, inner, 1, &mut Vec::new(), &mut out);
-            out += "\n";
         }
+        out += "\n";
         say(&out)
     }
 

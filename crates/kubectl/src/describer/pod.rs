@@ -78,7 +78,7 @@ pub fn describe(out: &mut Text, object: &Value) {
     if items(&status["conditions"]).next().is_some() {
         out.raw("Conditions:\n  Type\tStatus");
         for condition in items(&status["conditions"]) {
-            out.raw(format_args!("  {}\t{} ", text(condition, "/type"), text(condition, "/status")));
+            out.raw(format_args!("  {} \t{} ", text(condition, "/type"), text(condition, "/status")));
         }
     }
     volumes(out, &spec["volumes"]);
@@ -111,14 +111,11 @@ pub fn template(out: &mut Text, template: &Value) {
 
 fn containers(out: &mut Text, title: &str, containers: &Value, statuses: Option<&Value>, pod: &Value) {
     out.line(format_args!("{title}:"));
-    out.inside(|out| {
-        for container in items(containers) {
-            let name = text(container, "/name");
-            let status = statuses.and_then(|s| items(s).find(|s| text(s, "/name") == name));
-            out.line(format_args!("{name}:"));
-            out.inside(|out| one(out, container, status, pod));
-        }
-    });
+    for container in items(containers) {
+        let name = text(container, "/name");
+        let status = statuses.and_then(|s| items(s).find(|s| text(s, "/name") == name));
+        out.entry(name, |out| one(out, container, status, pod));
+    }
 }
 
 fn one(out: &mut Text, container: &Value, status: Option<&Value>, pod: &Value) {
@@ -198,7 +195,8 @@ fn one(out: &mut Text, container: &Value, status: Option<&Value>, pod: &Value) {
         out.line("Environment:");
         out.inside(|out| environment.iter().for_each(|variable| env(out, variable, pod)));
     }
-    let mounts: Vec<&Value> = items(&container["volumeMounts"]).collect();
+    let mut mounts: Vec<&Value> = items(&container["volumeMounts"]).collect();
+    mounts.sort_by_key(|mount| text(mount, "/mountPath"));
     if mounts.is_empty() {
         out.field("Mounts", "<none>");
     } else {
@@ -307,12 +305,9 @@ fn volumes(out: &mut Text, volumes: &Value) {
         return out.field("Volumes", "<none>");
     }
     out.line("Volumes:");
-    out.inside(|out| {
-        for volume in items(volumes) {
-            out.line(format_args!("{}:", text(volume, "/name")));
-            out.inside(|out| source(out, volume));
-        }
-    });
+    for volume in items(volumes) {
+        out.entry(text(volume, "/name"), |out| source(out, volume));
+    }
 }
 
 fn source(out: &mut Text, volume: &Value) {
