@@ -44,26 +44,96 @@ fn bad_input_is_refused_with_a_path_and_changes_nothing() {
     let cases: Vec<(&str, &str, String, u16, &str)> = vec![
         ("malformed JSON", PODS, "{\"kind\":".into(), 400, "the body is not JSON: EOF while parsing"),
         ("not an object", PODS, "[]".into(), 400, "must be an object"),
-        ("another kind", PODS, with(&|p| p["kind"] = "Service".into()), 400, "the kind in the data (Service) does not match the expected kind (Pod)"),
-        ("another version", PODS, with(&|p| p["apiVersion"] = "v2".into()), 400, "does not match the expected API version"),
-        ("unknown field", &strict, with(&|p| p["spec"]["containers"][0]["imag"] = "x".into()), 400, "strict decoding error: unknown field \\\"spec.containers[0].imag\\\""),
-        ("wrong type", PODS, with(&|p| p["spec"]["containers"] = "x".into()), 400, "spec.containers: expected a list, got"),
-        ("missing field", PODS, with(&|p| p["spec"]["containers"][0] = json!({"name": "c"})), 422, "spec.containers[0].image: Required value"),
-        ("bad name", PODS, with(&|p| p["metadata"]["name"] = "Bad_Name".into()), 422, "metadata.name: Invalid value: \\\"Bad_Name\\\""),
-        ("no name", PODS, with(&|p| p["metadata"] = json!({})), 422, "metadata.name: Required value: name or generateName is required"),
-        ("another namespace", PODS, with(&|p| p["metadata"]["namespace"] = "other".into()), 400, "does not match the namespace sent on the request"),
-        ("missing namespace", "/api/v1/namespaces/nope/pods", pod("x").to_string(), 404, "namespaces \\\"nope\\\" not found"),
-        ("unknown resource", "/api/v1/namespaces/default/nopes", pod("x").to_string(), 404, "could not find the requested resource"),
+        (
+            "another kind",
+            PODS,
+            with(&|p| p["kind"] = "Service".into()),
+            400,
+            "the kind in the data (Service) does not match the expected kind (Pod)",
+        ),
+        (
+            "another version",
+            PODS,
+            with(&|p| p["apiVersion"] = "v2".into()),
+            400,
+            "does not match the expected API version",
+        ),
+        (
+            "unknown field",
+            &strict,
+            with(&|p| p["spec"]["containers"][0]["imag"] = "x".into()),
+            400,
+            "strict decoding error: unknown field \\\"spec.containers[0].imag\\\"",
+        ),
+        (
+            "wrong type",
+            PODS,
+            with(&|p| p["spec"]["containers"] = "x".into()),
+            400,
+            "spec.containers: expected a list, got",
+        ),
+        (
+            "missing field",
+            PODS,
+            with(&|p| p["spec"]["containers"][0] = json!({"name": "c"})),
+            422,
+            "spec.containers[0].image: Required value",
+        ),
+        (
+            "bad name",
+            PODS,
+            with(&|p| p["metadata"]["name"] = "Bad_Name".into()),
+            422,
+            "metadata.name: Invalid value: \\\"Bad_Name\\\"",
+        ),
+        (
+            "no name",
+            PODS,
+            with(&|p| p["metadata"] = json!({})),
+            422,
+            "metadata.name: Required value: name or generateName is required",
+        ),
+        (
+            "another namespace",
+            PODS,
+            with(&|p| p["metadata"]["namespace"] = "other".into()),
+            400,
+            "does not match the namespace sent on the request",
+        ),
+        (
+            "missing namespace",
+            "/api/v1/namespaces/nope/pods",
+            pod("x").to_string(),
+            404,
+            "namespaces \\\"nope\\\" not found",
+        ),
+        (
+            "unknown resource",
+            "/api/v1/namespaces/default/nopes",
+            pod("x").to_string(),
+            404,
+            "could not find the requested resource",
+        ),
         ("bad query", &query, pod("x").to_string(), 400, "dryRun"),
         ("10 MB", PODS, long, 413, "Request entity too large: limit is 3145728"),
-        ("deep nesting", PODS, format!("{{\"spec\":{}{}}}", "[".repeat(5000), "]".repeat(5000)), 400, "nested deeper than"),
+        (
+            "deep nesting",
+            PODS,
+            format!("{{\"spec\":{}{}}}", "[".repeat(5000), "]".repeat(5000)),
+            400,
+            "nested deeper than",
+        ),
     ];
     for (name, path, body, code, message) in cases {
         let (got, said) = api.curl("POST", path, &[JSON], body.as_bytes());
         assert_eq!(got, code, "{name}: {said}");
         assert!(said.contains(message), "{name}: {said}");
         let status: Value = serde_json::from_str(&said).unwrap();
-        assert_eq!((status["kind"].as_str(), status["code"].as_u64()), (Some("Status"), Some(u64::from(code))), "{name}");
+        assert_eq!(
+            (status["kind"].as_str(), status["code"].as_u64()),
+            (Some("Status"), Some(u64::from(code))),
+            "{name}"
+        );
     }
     let (code, said) = api.curl("POST", PODS, &["Content-Type: application/cbor"], b"x");
     assert_eq!(code, 415, "{said}");
@@ -107,7 +177,9 @@ fn names_are_taken_once_and_old_versions_are_conflicts() {
     assert_eq!(put(&second).0, 200);
     let (code, said) = put(&second);
     assert_eq!(code, 409, "{said}");
-    assert!(said.contains("the object has been modified; please apply your changes to the latest version and try again"));
+    assert!(
+        said.contains("the object has been modified; please apply your changes to the latest version and try again")
+    );
     assert_eq!(api.get(&path)["data"]["n"], "1");
     // Without a version the write is unconditional; another uid never is.
     second["metadata"].as_object_mut().unwrap().remove("resourceVersion");
@@ -157,14 +229,16 @@ fn the_three_patches() {
         let (code, said) = api.curl("PATCH", &path, &[&header], patch.to_string().as_bytes());
         (code, serde_json::from_str::<Value>(&said).unwrap())
     };
-    let (code, merged) = patch("strategic-merge-patch+json", json!({"spec": {"containers": [{"name": "c", "image": "nginx"}]}}));
+    let (code, merged) =
+        patch("strategic-merge-patch+json", json!({"spec": {"containers": [{"name": "c", "image": "nginx"}]}}));
     assert_eq!((code, merged["spec"]["containers"][0]["image"].as_str()), (200, Some("nginx")), "{merged}");
     assert_eq!(merged["spec"]["containers"][0]["terminationMessagePolicy"], "File");
     let (code, merged) = patch("merge-patch+json", json!({"metadata": {"labels": {"app": null, "x": "y"}}}));
     assert_eq!((code, &merged["metadata"]["labels"]), (200, &json!({"x": "y"})));
     let (code, _) = patch("json-patch+json", json!([{"op": "test", "path": "/metadata/labels/x", "value": "z"}]));
     assert_eq!(code, 422);
-    let (code, status) = patch("strategic-merge-patch+json", json!({"spec": {"containers": [{"name": "c", "command": ["x"]}]}}));
+    let (code, status) =
+        patch("strategic-merge-patch+json", json!({"spec": {"containers": [{"name": "c", "command": ["x"]}]}}));
     assert_eq!((code, status["reason"].as_str()), (422, Some("Invalid")), "{status}");
     let (code, status) = patch("apply-patch+yaml", json!({}));
     assert_eq!(code, 415, "{status}");
@@ -255,7 +329,9 @@ fn watches_tell_every_change_and_what_leaves_the_selection() {
     let mut selected = Lines::of(&api, &format!("{CONFIG_MAPS}?watch=1&labelSelector=x%3D1"));
     let mut listed = Lines::of(
         &api,
-        &format!("{CONFIG_MAPS}?watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan"),
+        &format!(
+            "{CONFIG_MAPS}?watch=1&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan"
+        ),
     );
     assert_eq!(selected.next_short(), short("ADDED", "a"));
     assert_eq!(listed.next_short(), short("ADDED", "a"));
@@ -300,7 +376,10 @@ fn services_get_addresses_that_nobody_else_has_and_give_them_back() {
     assert!(taken["message"].as_str().unwrap().contains("provided IP is already allocated"), "{taken}");
     let ports = json!([{"port": 80, "nodePort": port}]);
     let (code, taken) = service("b", json!({"type": "NodePort", "ports": ports}));
-    assert!(code == 422 && taken["message"].as_str().unwrap().contains("provided port is already allocated"), "{taken}");
+    assert!(
+        code == 422 && taken["message"].as_str().unwrap().contains("provided port is already allocated"),
+        "{taken}"
+    );
     let (code, outside) = service("b", json!({"clusterIP": "1.2.3.4"}));
     assert!(code == 422 && outside["message"].as_str().unwrap().contains("not in the valid range"), "{outside}");
     // Never changes once made, and is free again when the service is gone.

@@ -77,13 +77,20 @@ fn the_guestbook_answers_and_survives() {
     });
 
     // A pause container owns the network; names and labels are those that people look for.
-    let names = docker(&["ps", "--format", "{{.Names}}", "--filter", &format!("label=io.pilothouse.node={}", cluster.cluster.layout.node)]);
+    let names = docker(&[
+        "ps",
+        "--format",
+        "{{.Names}}",
+        "--filter",
+        &format!("label=io.pilothouse.node={}", cluster.cluster.layout.node),
+    ]);
     let uid = masters[0]["metadata"]["uid"].as_str().unwrap();
     let name = masters[0]["metadata"]["name"].as_str().unwrap();
     let of_master: Vec<&str> = names.lines().filter(|line| line.contains(uid)).collect();
     assert_eq!(of_master.len(), 2, "{names}");
     for (container, prefix) in [("pause", "k8s_POD."), ("app", "k8s_master.")] {
-        let found = of_master.iter().find(|line| line.starts_with(prefix)).unwrap_or_else(|| panic!("{container}: {names}"));
+        let found =
+            of_master.iter().find(|line| line.starts_with(prefix)).unwrap_or_else(|| panic!("{container}: {names}"));
         assert!(found.contains(&format!("_{name}_default_{uid}_")), "{found}");
     }
 
@@ -131,7 +138,8 @@ fn the_guestbook_answers_and_survives() {
     let scale = |replicas: u32| {
         let patch = json!({"spec": {"replicas": replicas}}).to_string();
         let path = format!("{DEFAULT}/replicationcontrollers/redis-slave/scale");
-        let (code, said) = cluster.curl("PATCH", &path, &["Content-Type: application/merge-patch+json"], patch.as_bytes());
+        let (code, said) =
+            cluster.curl("PATCH", &path, &["Content-Type: application/merge-patch+json"], patch.as_bytes());
         assert_eq!(code, 200, "{said}");
     };
     scale(1);
@@ -139,7 +147,10 @@ fn the_guestbook_answers_and_survives() {
     scale(3);
     cluster.wait_for_pods("name=redis-slave", 3);
     let (code, log) = cluster.curl("GET", &format!("{DEFAULT}/pods/{name}/log?tailLines=5"), &[], b"");
-    assert!(code == 200 && log.contains("Ready to accept connections") || log.contains("Synchronization"), "{code} {log}");
+    assert!(
+        code == 200 && log.contains("Ready to accept connections") || log.contains("Synchronization"),
+        "{code} {log}"
+    );
 
     // Deleting a controller in the background takes its pods along, and their containers.
     let background = json!({"propagationPolicy": "Background"}).to_string();
@@ -147,7 +158,14 @@ fn the_guestbook_answers_and_survives() {
     assert_eq!(cluster.curl("DELETE", &path, &["Content-Type: application/json"], background.as_bytes()).0, 200);
     cluster.wait_for_pods("name=redis-slave", 0);
     eventually("no container of the slaves", || {
-        let left = docker(&["ps", "-a", "--format", "{{.Names}}", "--filter", &format!("label=io.pilothouse.node={}", cluster.cluster.layout.node)]);
+        let left = docker(&[
+            "ps",
+            "-a",
+            "--format",
+            "{{.Names}}",
+            "--filter",
+            &format!("label=io.pilothouse.node={}", cluster.cluster.layout.node),
+        ]);
         if left.contains("redis-slave") { Err(left) } else { Ok(()) }
     });
 }
@@ -159,7 +177,8 @@ fn a_service_environment_namespace_and_missing_image() {
     assert_eq!(code, 201, "{said}");
     let service = json!({"metadata": {"name": "redis-master"}, "spec": {"ports": [{"port": 6379}]}});
     cluster.post("/api/v1/namespaces/room/services", &service);
-    cluster.post("/api/v1/namespaces/room/configmaps", &json!({"metadata": {"name": "c"}, "data": {"key": "from a map"}}));
+    cluster
+        .post("/api/v1/namespaces/room/configmaps", &json!({"metadata": {"name": "c"}, "data": {"key": "from a map"}}));
     let pod = json!({"metadata": {"name": "p"}, "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "busybox",
         "env": [{"name": "WORD", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "key"}}}],
         "command": ["sh", "-c", "echo $WORD; env | sort | grep REDIS; cat /data/key"],
@@ -171,7 +190,10 @@ fn a_service_environment_namespace_and_missing_image() {
     cluster.post("/api/v1/namespaces/room/pods", &missing);
     let phase = |name: &str| {
         let pod = cluster.get(&format!("/api/v1/namespaces/room/pods/{name}"));
-        (pod["status"]["phase"].as_str().unwrap_or("").to_owned(), pod["status"]["containerStatuses"][0]["state"].clone())
+        (
+            pod["status"]["phase"].as_str().unwrap_or("").to_owned(),
+            pod["status"]["containerStatuses"][0]["state"].clone(),
+        )
     };
     eventually("the pod's success", || match phase("p") {
         (phase, _) if phase == "Succeeded" => Ok(()),
@@ -183,7 +205,8 @@ fn a_service_environment_namespace_and_missing_image() {
     }
     eventually("the missing image's reason", || match phase("missing") {
         (phase, state)
-            if phase == "Pending" && ["ErrImagePull", "ImagePullBackOff"].iter().any(|r| state["waiting"]["reason"] == **r) =>
+            if phase == "Pending"
+                && ["ErrImagePull", "ImagePullBackOff"].iter().any(|r| state["waiting"]["reason"] == **r) =>
         {
             Ok(())
         }

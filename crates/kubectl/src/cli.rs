@@ -101,10 +101,7 @@ pub fn parse(arguments: &[String]) -> Result<Cli> {
         Some(ContextValue::Strings(texts)) => texts.join(", "),
         _ => String::new(),
     };
-    // The command is the first argument that is one.
-    let named =
-        arguments.iter().skip(1).find(|a| <Cli as clap::CommandFactory>::command().find_subcommand(a).is_some());
-    let command = named.map(|name| format!("kubectl {name}")).unwrap_or_else(|| "kubectl".into());
+    let command = command_path(arguments);
     let see = format!("See '{command} --help' for usage.");
     let argument = text(ContextKind::InvalidArg);
     Err(Error::Message(match error.kind() {
@@ -133,6 +130,19 @@ pub fn parse(arguments: &[String]) -> Result<Cli> {
     }))
 }
 
+/// `kubectl create configmap`: the commands among the arguments, each below the one before.
+fn command_path(arguments: &[String]) -> String {
+    let mut command = <Cli as clap::CommandFactory>::command();
+    let mut path = String::from("kubectl");
+    for argument in arguments.iter().skip(1) {
+        if let Some(inner) = command.find_subcommand(argument).cloned() {
+            path = format!("{path} {}", inner.get_name());
+            command = inner;
+        }
+    }
+    path
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +163,10 @@ mod tests {
             ("kubectl nope", "unknown command \"nope\" for \"kubectl\""),
             ("kubectl get pods --nope", "unknown flag: --nope\nSee 'kubectl get --help' for usage."),
             ("kubectl get pods -Z", "unknown shorthand flag: 'Z' in -Z\nSee 'kubectl get --help' for usage."),
+            (
+                "kubectl create cm",
+                "exactly one NAME is required, got 0\nSee 'kubectl create configmap -h' for help and examples",
+            ),
             ("kubectl scale rc x", "required flag(s) \"replicas\" not set"),
         ] {
             assert_eq!(told(line), expected, "{line}");

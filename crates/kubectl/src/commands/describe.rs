@@ -21,10 +21,9 @@ pub struct Describe {
     /// Of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
-    /// With the events
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true",
-        action = clap::ArgAction::Set)]
-    show_events: bool,
+    /// With the events; of several objects only if this says so
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    show_events: Option<bool>,
 }
 
 impl Describe {
@@ -41,7 +40,7 @@ impl Describe {
                 if self.all_namespaces { String::new() } else { format!(" in {} namespace", session.namespace) };
             eprintln!("No resources found{place}.");
         }
-        let describer = Describer { session, show_events: self.show_events };
+        let describer = Describer { session, show_events: self.show_events.unwrap_or(items.len() == 1) };
         for (at, item) in items.iter().enumerate() {
             match describer.describe(item).await {
                 Ok(text) if at > 0 => say(&format!("\n\n{text}"))?,

@@ -43,16 +43,13 @@ impl Explain {
         let mut field: Option<(&str, &Value)> = None;
         for word in words.filter(|word| !word.is_empty()) {
             let Some(property) = structure(&document, schema)["properties"].get(word) else {
+                say(&heading(resource))?;
                 return fail(format!("field {word:?} does not exist"));
             };
             field = Some((word, property));
             schema = property;
         }
-        let mut out = String::new();
-        if !resource.group.is_empty() {
-            out += &format!("GROUP:      {}\n", resource.group);
-        }
-        out += &format!("KIND:       {}\nVERSION:    {}\n\n", resource.kind, resource.version);
+        let mut out = heading(resource);
         if let Some((name, property)) = field {
             out += &format!("FIELD: {name} <{}>{}\n", type_of(&document, property), enumeration(property));
             out += "\n\n";
@@ -94,6 +91,11 @@ impl Explain {
             }
         }
     }
+}
+
+fn heading(resource: &Resource) -> String {
+    let group = if resource.group.is_empty() { String::new() } else { format!("GROUP:      {}\n", resource.group) };
+    format!("{group}KIND:       {}\nVERSION:    {}\n\n", resource.kind, resource.version)
 }
 
 fn schema_of<'a>(document: &'a Value, resource: &Resource) -> Option<&'a Value> {

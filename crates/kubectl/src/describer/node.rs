@@ -44,10 +44,10 @@ pub fn describe(out: &mut Text, object: &Value, pods: &[Value], lease: &Result<V
         out.raw("  ----\t------\t-----------------\t------------------\t------\t-------");
         for condition in items(&status["conditions"]) {
             out.raw(format_args!(
-                "  {} \t{} \t{} \t{} \t{} \t{} ",
+                "  {} \t{} \t{} \t{} \t{} \t{}",
                 text(condition, "/type"),
                 text(condition, "/status"),
-                rfc1123(text(condition, "/lastHeartbeatTime")),
+                heard(text(condition, "/lastHeartbeatTime")),
                 rfc1123(text(condition, "/lastTransitionTime")),
                 text(condition, "/reason"),
                 text(condition, "/message")
@@ -77,6 +77,11 @@ pub fn describe(out: &mut Text, object: &Value, pods: &[Value], lease: &Result<V
         out.field("ProviderID", text(spec, "/providerID"));
     }
     running(out, pods, &status["allocatable"]);
+}
+
+/// Go's zero time stands for never.
+fn heard(time: &str) -> String {
+    rfc1123(if time.is_empty() { "0001-01-01T00:00:00Z" } else { time })
 }
 
 fn taints(out: &mut Text, taints: &Value) {
