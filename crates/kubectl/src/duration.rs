@@ -41,7 +41,7 @@ pub fn human(seconds: i64) -> String {
     match seconds {
         ..-1 => "<invalid>".into(),
         -1 | 0 => "0s".into(),
-        ..120 => format!("{seconds}s"),
+        1..120 => format!("{seconds}s"),
         _ if minutes < 10 => with_rest(minutes, "m", seconds % 60, "s"),
         _ if minutes < 180 => format!("{minutes}m"),
         _ if hours < 8 => with_rest(hours, "h", minutes % 60, "m"),

@@ -74,11 +74,11 @@ impl Create {
         match &self.what {
             Some(what) => self.one(what, connection).await,
             None if self.files.filename.is_empty() => fail("must specify one of -f and -k"),
-            None => self.from_files(&Session::open(connection).await?).await,
+            None => self.read_files(&Session::open(connection).await?).await,
         }
     }
 
-    async fn from_files(&self, session: &Session) -> Result<()> {
+    async fn read_files(&self, session: &Session) -> Result<()> {
         let mut reporter = self.output.reporter()?;
         let query = self.query()?;
         let manifests = self.files.read()?;
