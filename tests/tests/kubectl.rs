@@ -1,6 +1,9 @@
 //! Our kubectl against the real API server: what it prints, and how it ends.
 
-use tests::{Said, TestCluster, programs};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use tests::{Said, TestCluster, checkout, programs};
 
 struct Cli {
     cluster: TestCluster,
@@ -170,4 +173,42 @@ fn wrong_input_is_refused_with_upstreams_words() {
     );
     assert!(cli.given("version", "").done().starts_with("Client Version: v1."));
     assert!(cli.given("cluster-info", "").done().starts_with("Kubernetes control plane is running at https://"));
+}
+
+#[test]
+fn a_watch_goes_on_below_its_table() {
+    let cli = Cli::new();
+    cli.ok("create cm first --from-literal=x=1", "", "configmap/first created\n");
+    let mut command = Command::new(programs().join("kubectl"));
+    command.args(["get", "cm", "-w"]).env("KUBECONFIG", cli.cluster.cluster.layout.kubeconfig());
+    let mut watch = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    assert_eq!(lines.next().unwrap(), "NAME    DATA   AGE");
+    assert!(lines.next().unwrap().starts_with("first   1      "));
+    cli.ok("create cm a --from-literal=x=1 --from-literal=y=2", "", "configmap/a created\n");
+    assert!(lines.next().unwrap().starts_with("a       2      "));
+    cli.ok("delete cm first", "", "configmap \"first\" deleted from default namespace\n");
+    assert!(lines.next().unwrap().starts_with("first   1      "));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
+fn the_guestbook_is_created_out_of_its_folder() {
+    let cli = Cli::new();
+    let folder = checkout().join("examples/guestbook").display().to_string();
+    let made = "replicationcontroller/frontend {}\nservice/frontend {}\nreplicationcontroller/redis-master {}\n\
+        service/redis-master {}\nreplicationcontroller/redis-slave {}\nservice/redis-slave {}\n";
+    // Without a space behind -f, as people type it.
+    cli.ok(&format!("apply -f{folder} --dry-run=server"), "", &made.replace("{}", "created (server dry run)"));
+    cli.ok(&format!("create --save-config -f{folder}"), "", &made.replace("{}", "created"));
+    cli.ok(&format!("apply -f{folder}"), "", &made.replace("{}", "unchanged"));
+    let gone = cli.given(&format!("delete -f{folder}"), "").done();
+    assert_eq!(
+        gone.lines().next(),
+        Some("replicationcontroller \"frontend\" deleted from default namespace"),
+        "{gone}"
+    );
+    assert_eq!(gone.lines().count(), 6, "{gone}");
+    cli.ok("get rc -o name", "", "");
 }
