@@ -9,7 +9,11 @@ use crate::kubeconfig::Connection;
 use crate::session::Session;
 
 #[derive(Parser, Debug)]
-#[command(name = "kubectl", about = "Controls a cluster: creates, shows, changes and deletes its objects.", disable_version_flag = true)]
+#[command(
+    name = "kubectl",
+    about = "Controls a cluster: creates, shows, changes and deletes its objects.",
+    disable_version_flag = true
+)]
 pub struct Cli {
     #[command(flatten)]
     pub connection: Connection,
@@ -42,12 +46,16 @@ pub enum Command {
     Patch(patch::Patch),
     /// Wait until a condition holds
     Wait(wait::Wait),
+    /// Show the documentation of a resource's fields
+    Explain(explain::Explain),
     /// Show the kinds of objects that the server knows
     ApiResources(api_resources::ApiResources),
     /// Show the API versions that the server knows
     ApiVersions(api_versions::ApiVersions),
     /// Show where the cluster runs
     ClusterInfo(cluster_info::ClusterInfo),
+    /// Show or change the kubeconfig
+    Config(config::Config),
     /// Show the versions of client and server
     Version(version::Version),
 }
@@ -57,6 +65,7 @@ impl Cli {
         let session = || Session::open(&self.connection);
         match self.command {
             // These say themselves what they need of a server.
+            Command::Config(command) => command.run(&self.connection),
             Command::Version(command) => command.run(&self.connection).await,
             Command::Create(command) => command.run(&self.connection).await,
             Command::Apply(command) => command.run(&session().await?).await,
@@ -69,6 +78,7 @@ impl Cli {
             Command::Annotate(command) => command.run(&session().await?).await,
             Command::Patch(command) => command.run(&session().await?).await,
             Command::Wait(command) => command.run(&session().await?).await,
+            Command::Explain(command) => command.run(&session().await?).await,
             Command::ApiResources(command) => command.run(&session().await?).await,
             Command::ApiVersions(command) => command.run(&session().await?).await,
             Command::ClusterInfo(command) => command.run(&session().await?).await,
@@ -91,9 +101,7 @@ pub fn parse(arguments: &[String]) -> Result<Cli> {
         Some(ContextValue::Strings(texts)) => texts.join(", "),
         _ => String::new(),
     };
-    // The command is the first argument that is one.
-    let named = arguments.iter().skip(1).find(|a| <Cli as clap::CommandFactory>::command().find_subcommand(a).is_some());
-    let command = named.map(|name| format!("kubectl {name}")).unwrap_or_else(|| "kubectl".into());
+    let command = command_path(arguments);
     let see = format!("See '{command} --help' for usage.");
     let argument = text(ContextKind::InvalidArg);
     Err(Error::Message(match error.kind() {
@@ -111,12 +119,28 @@ pub fn parse(arguments: &[String]) -> Result<Cli> {
             let flag = argument.split([' ', '=']).next().unwrap_or(&argument).trim_start_matches('-');
             format!("required flag(s) {flag:?} not set")
         }
+        ErrorKind::MissingRequiredArgument if argument.contains("<NAME>") => {
+            format!("exactly one NAME is required, got 0\nSee '{command} -h' for help and examples")
+        }
         _ => {
             let whole = error.to_string();
             let first = whole.lines().next().unwrap_or("").trim_start_matches("error: ");
             format!("{first}\n{see}")
         }
     }))
+}
+
+/// `kubectl create configmap`: the commands among the arguments, each below the one before.
+fn command_path(arguments: &[String]) -> String {
+    let mut command = <Cli as clap::CommandFactory>::command();
+    let mut path = String::from("kubectl");
+    for argument in arguments.iter().skip(1) {
+        if let Some(inner) = command.find_subcommand(argument).cloned() {
+            path = format!("{path} {}", inner.get_name());
+            command = inner;
+        }
+    }
+    path
 }
 
 #[cfg(test)]
@@ -139,6 +163,10 @@ mod tests {
             ("kubectl nope", "unknown command \"nope\" for \"kubectl\""),
             ("kubectl get pods --nope", "unknown flag: --nope\nSee 'kubectl get --help' for usage."),
             ("kubectl get pods -Z", "unknown shorthand flag: 'Z' in -Z\nSee 'kubectl get --help' for usage."),
+            (
+                "kubectl create cm",
+                "exactly one NAME is required, got 0\nSee 'kubectl create configmap -h' for help and examples",
+            ),
             ("kubectl scale rc x", "required flag(s) \"replicas\" not set"),
         ] {
             assert_eq!(told(line), expected, "{line}");

@@ -41,7 +41,7 @@ pub fn human(seconds: i64) -> String {
     match seconds {
         ..-1 => "<invalid>".into(),
         -1 | 0 => "0s".into(),
-        ..120 => format!("{seconds}s"),
+        1..120 => format!("{seconds}s"),
         _ if minutes < 10 => with_rest(minutes, "m", seconds % 60, "s"),
         _ if minutes < 180 => format!("{minutes}m"),
         _ if hours < 8 => with_rest(hours, "h", minutes % 60, "m"),
@@ -75,9 +75,13 @@ mod tests {
 
     #[test]
     fn durations_are_read() {
-        for (text, millis) in
-            [("5", Some(5000)), ("1h2m3s", Some(3_723_000)), ("1.5s", Some(1500)), ("250ms", Some(250)), ("0s", Some(0))]
-        {
+        for (text, millis) in [
+            ("5", Some(5000)),
+            ("1h2m3s", Some(3_723_000)),
+            ("1.5s", Some(1500)),
+            ("250ms", Some(250)),
+            ("0s", Some(0)),
+        ] {
             assert_eq!(parse(text), millis.map(Duration::from_millis), "{text}");
         }
         for text in ["", "x", "1d", "s", "-1s", "1h2"] {

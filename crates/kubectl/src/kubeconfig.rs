@@ -143,7 +143,12 @@ fn overridden(mut kubeconfig: Kubeconfig, flags: &Connection) -> Result<(Kubecon
             Some(found) => found.cluster.clone().unwrap_or_default(),
             None => return fail(format!("cluster {name:?} does not exist")),
         },
-        None => kubeconfig.clusters.iter().find(|c| c.name == context.cluster).and_then(|c| c.cluster.clone()).unwrap_or_default(),
+        None => kubeconfig
+            .clusters
+            .iter()
+            .find(|c| c.name == context.cluster)
+            .and_then(|c| c.cluster.clone())
+            .unwrap_or_default(),
     };
     let user_name = flags.user.clone().or_else(|| context.user.clone()).unwrap_or_default();
     let mut user = match kubeconfig.auth_infos.iter().find(|u| u.name == user_name) {

@@ -9,6 +9,9 @@ use serde_yaml::Value as Yaml;
 
 use crate::error::{Error, Result, fail};
 
+/// The YAML reader's words for what stands behind a document's end, such as a superfluous brace.
+const TOO_MANY: &str = "deserializing from YAML containing more than one document is not supported";
+
 /// An object, and where it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
@@ -22,12 +25,16 @@ pub fn read(names: &[String], recursive: bool) -> Result<Vec<Manifest>> {
     for name in names.iter().flat_map(|names| names.split(',')) {
         if name == "-" {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(|e| Error::Message(format!("error reading STDIN: {e}")))?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|e| Error::Message(format!("error reading STDIN: {e}")))?;
             found.extend(parse("STDIN", &text)?);
             continue;
         }
         if name.starts_with("http://") || name.starts_with("https://") {
-            return fail(format!("{name}: manifests are read from files, folders and standard input, not from the network"));
+            return fail(format!(
+                "{name}: manifests are read from files, folders and standard input, not from the network"
+            ));
         }
         let path = Path::new(name);
         if !path.exists() {
@@ -37,7 +44,8 @@ pub fn read(names: &[String], recursive: bool) -> Result<Vec<Manifest>> {
         collect(path, recursive, &mut files)?;
         for file in files {
             let source = file.display().to_string();
-            let text = std::fs::read_to_string(&file).map_err(|e| Error::Message(format!("error reading {source}: {e}")))?;
+            let text =
+                std::fs::read_to_string(&file).map_err(|e| Error::Message(format!("error reading {source}: {e}")))?;
             found.extend(parse(&source, &text)?);
         }
     }
@@ -86,6 +94,7 @@ fn yaml_documents(source: &str, text: &str) -> Result<Vec<Value>> {
     let mut first_line = 0;
     for document in split(text) {
         let wrong = |at: Option<usize>, why: String| {
+            let why = why.replace(TOO_MANY, "did not find the end of the document where its first value ends");
             let line = at.map(|line| format!("line {}: ", first_line + line)).unwrap_or_default();
             Error::Message(format!("error parsing {source}: error converting YAML to JSON: yaml: {line}{why}"))
         };
@@ -200,21 +209,39 @@ mod tests {
         assert_eq!(objects("# nothing\n"), Vec::<Value>::new());
         assert_eq!(objects("---\na: 1\n---\n\n---\nb: yes\n"), [json!({"a": 1}), json!({"b": "yes"})]);
         assert_eq!(objects("{\"a\":1}\n{\"b\":2}"), [json!({"a": 1}), json!({"b": 2})]);
-        assert_eq!(objects("kind: List\nitems: [{kind: A}, {kind: BList, items: [{c: 1}]}]"), [json!({"kind": "A"}), json!({"c": 1})]);
-        assert_eq!(objects("x: &x {a: 1}\ny: {<<: *x, b: 2}\n80: z\n"), [json!({"x": {"a": 1}, "y": {"a": 1, "b": 2}, "80": "z"})]);
+        assert_eq!(
+            objects("kind: List\nitems: [{kind: A}, {kind: BList, items: [{c: 1}]}]"),
+            [json!({"kind": "A"}), json!({"c": 1})]
+        );
+        assert_eq!(
+            objects("x: &x {a: 1}\ny: {<<: *x, b: 2}\n80: z\n"),
+            [json!({"x": {"a": 1}, "y": {"a": 1, "b": 2}, "80": "z"})]
+        );
     }
 
     #[test]
     fn trailing_commas_are_forgiven() {
-        assert_eq!(objects("{\"a\": [{\"b\": 1,}],\n \"c\": {\"d\": 2,},\n}"), [json!({"a": [{"b": 1}], "c": {"d": 2}})]);
+        assert_eq!(
+            objects("{\"a\": [{\"b\": 1,}],\n \"c\": {\"d\": 2,},\n}"),
+            [json!({"a": [{"b": 1}], "c": {"d": 2}})]
+        );
     }
 
     #[test]
     fn errors_name_file_and_line() {
         for (text, message) in [
-            ("a: b: c\n", "error parsing x: error converting YAML to JSON: yaml: line 1: mapping values are not allowed in this context"),
-            ("a: 1\n---\nb: 2\nc: d: e\n", "error parsing x: error converting YAML to JSON: yaml: line 4: mapping values are not allowed in this context"),
-            ("a: 1\na: 2\n", "error parsing x: error converting YAML to JSON: yaml: duplicate entry with key \"a\""),
+            (
+                "a: b: c\n",
+                "error parsing x: error converting YAML to JSON: yaml: line 1: mapping values are not allowed in this context",
+            ),
+            (
+                "a: 1\n---\nb: 2\nc: d: e\n",
+                "error parsing x: error converting YAML to JSON: yaml: line 4: mapping values are not allowed in this context",
+            ),
+            (
+                "a: 1\na: 2\n",
+                "error parsing x: error converting YAML to JSON: yaml: line 1: duplicate entry with key \"a\"",
+            ),
             ("- a\n", "error parsing x: a manifest must be an object with `kind` and `apiVersion`"),
         ] {
             assert_eq!(parse("x", text).unwrap_err().to_string(), message);
@@ -230,7 +257,9 @@ mod tests {
             std::fs::write(file, text).unwrap();
         }
         let name = folder.path().display().to_string();
-        let read = |recursive| read(std::slice::from_ref(&name), recursive).unwrap().into_iter().map(|m| m.object).collect::<Vec<_>>();
+        let read = |recursive| {
+            read(std::slice::from_ref(&name), recursive).unwrap().into_iter().map(|m| m.object).collect::<Vec<_>>()
+        };
         assert_eq!(read(false), [json!({"a": 1}), json!({"b": 1})]);
         assert_eq!(read(true).len(), 3);
     }

@@ -107,7 +107,9 @@ impl Discovery {
         let mut found = Vec::new();
         for name in names.split(',') {
             if name.is_empty() {
-                return fail(format!("arguments in resource/name form may not have more than one slash or be empty: {names:?}"));
+                return fail(format!(
+                    "arguments in resource/name form may not have more than one slash or be empty: {names:?}"
+                ));
             }
             let has = |r: &&Resource| r.categories.iter().any(|category| category == name);
             let members: Vec<&Resource> = self.resources.iter().filter(has).collect();

@@ -48,6 +48,10 @@ impl Query {
         if value.is_empty() { self } else { self.with(name, value) }
     }
 
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
     pub fn on(&self, path: &str) -> String {
         let mut text = path.to_owned();
         for (at, (name, value)) in self.0.iter().enumerate() {
@@ -107,21 +111,13 @@ impl Client {
     }
 
     /// The body as it comes, for logs and watches.
-    pub async fn stream(
-        &self,
-        path: &str,
-        accept: &str,
-    ) -> Result<impl Stream<Item = Result<Bytes>> + Unpin + use<>> {
+    pub async fn stream(&self, path: &str, accept: &str) -> Result<impl Stream<Item = Result<Bytes>> + Unpin + use<>> {
         let response = self.send(Method::GET, path, accept, None).await?;
         Ok(response.into_body().into_data_stream().map_err(|e| Error::Unreachable { why: chain(&e) }).boxed())
     }
 
     /// The events of a watch.
-    pub async fn watch(
-        &self,
-        path: &str,
-        accept: &str,
-    ) -> Result<impl Stream<Item = Result<Value>> + Unpin + use<>> {
+    pub async fn watch(&self, path: &str, accept: &str) -> Result<impl Stream<Item = Result<Value>> + Unpin + use<>> {
         let body = self.stream(path, accept).await?;
         let events = futures::stream::unfold((body, Vec::new()), |(mut body, mut rest)| async move {
             loop {
@@ -144,7 +140,8 @@ impl Client {
         let body = body.map(|(kind, value)| (kind, value.to_string().into_bytes()));
         let exchange = async {
             let response = self.send(method, path, accept, body).await?;
-            let bytes = response.into_body().collect_bytes().await.map_err(|e| Error::Unreachable { why: chain(&e) })?;
+            let bytes =
+                response.into_body().collect_bytes().await.map_err(|e| Error::Unreachable { why: chain(&e) })?;
             serde_json::from_slice(&bytes).map_err(|e| {
                 let start = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned();
                 Error::Message(format!("the server answered {path} with something that is not JSON ({e}): {start}"))

@@ -135,7 +135,9 @@ impl Finder<'_> {
         let session = self.session;
         if !self.files.filename.is_empty() {
             if !self.arguments.is_empty() {
-                return fail("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
+                return fail(
+                    "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well",
+                );
             }
             return Ok(session.items_of(self.files.read()?).await);
         }
@@ -166,10 +168,12 @@ impl Finder<'_> {
                 Target::All { .. } if !self.all && self.selectors.is_empty() => {
                     return fail("resource(s) were provided, but no name was specified");
                 }
-                Target::All { resource } => match list(session, &resource, &namespace(&resource), &self.selectors.query()).await {
-                    Ok(found) => items.extend(found),
-                    Err(error) => errors.push(error),
-                },
+                Target::All { resource } => {
+                    match list(session, &resource, &namespace(&resource), &self.selectors.query()).await {
+                        Ok(found) => items.extend(found),
+                        Err(error) => errors.push(error),
+                    }
+                }
             }
         }
         Ok((items, errors))
@@ -182,13 +186,34 @@ pub async fn list(session: &Session, resource: &Resource, namespace: &str, query
     let mut next = String::new();
     loop {
         let path = query.clone().with("limit", "500").with_some("continue", &next).on(&resource.collection(namespace));
-        let mut page = session.client.get(&path).await?;
+        let mut page = session.client.get(&path).await.map_err(|e| unmatched(e, resource, query))?;
         let found = page["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
         items.extend(found.into_iter().map(|object| listed(resource, object)));
         next = page["metadata"]["continue"].as_str().unwrap_or("").to_owned();
         if next.is_empty() {
             return Ok(items);
         }
+    }
+}
+
+/// Says what was looked for.
+pub fn unmatched(error: Error, resource: &Resource, query: &Query) -> Error {
+    let of = |name: &str| query.value(name).unwrap_or("").to_owned();
+    let (labels, fields) = (of("labelSelector"), of("fieldSelector"));
+    match error {
+        Error::Refused(mut refusal)
+            if !(labels.is_empty() && fields.is_empty()) && matches!(refusal.code, 400 | 404) =>
+        {
+            let version =
+                if resource.group.is_empty() { format!("/{}", resource.version) } else { resource.api_version() };
+            refusal.message = format!(
+                "Unable to find {:?} that match label selector {labels:?}, field selector {fields:?}: {}",
+                format!("{version}, Resource={}", resource.plural),
+                refusal.message
+            );
+            Error::Refused(refusal)
+        }
+        other => other,
     }
 }
 

@@ -27,7 +27,8 @@ impl Schemas {
         let changes = Diff { schemas: self, part: Part::Changes, directives: id.is_some() };
         let deletions = Diff { part: Part::Deletions, ..changes };
         let delta = changes.objects(shape.as_ref(), &current, &modified, false, "")?;
-        let gone = deletions.objects(shape.as_ref(), if is_empty { &empty } else { &original }, &modified, false, "")?;
+        let gone =
+            deletions.objects(shape.as_ref(), if is_empty { &empty } else { &original }, &modified, false, "")?;
         Ok(Value::Object(combine_objects(self, shape.as_ref(), gone, delta)))
     }
 }
@@ -135,7 +136,8 @@ impl Diff<'_> {
         }
         let order = format!("$setElementOrder/{name}");
         if key.is_empty() {
-            let missing = |of: &[Value], from: &[Value]| of.iter().filter(|v| !from.contains(v)).cloned().collect::<Vec<_>>();
+            let missing =
+                |of: &[Value], from: &[Value]| of.iter().filter(|v| !from.contains(v)).cloned().collect::<Vec<_>>();
             let (added, gone) = (missing(to, from), missing(from, to));
             if self.part == Part::Changes && from != to {
                 if !added.is_empty() {
@@ -182,7 +184,11 @@ impl Diff<'_> {
 
 fn keys<'a>(items: &'a [Value], key: &str, path: &str) -> Result<Vec<&'a Value>> {
     let of = |item: &'a Value| {
-        item.get(key).ok_or_else(|| ThreeWayError::MergeKey { path: path.into(), key: key.into(), item: item.to_string() })
+        item.get(key).ok_or_else(|| ThreeWayError::MergeKey {
+            path: path.into(),
+            key: key.into(),
+            item: item.to_string(),
+        })
     };
     items.iter().map(of).collect()
 }
@@ -224,9 +230,7 @@ fn combine_lists(
     for new in delta {
         let same = gone.iter().position(|old| old.get(key) == new.get(key));
         result.push(match (same.map(|at| gone.remove(at)), new) {
-            (Some(Value::Object(old)), Value::Object(new)) => {
-                Value::Object(combine_objects(schemas, shape, old, new))
-            }
+            (Some(Value::Object(old)), Value::Object(new)) => Value::Object(combine_objects(schemas, shape, old, new)),
             (_, new) => new,
         });
     }
@@ -322,8 +326,12 @@ mod tests {
     fn an_item_without_its_key_is_an_error() {
         let of = |item: Value| json!({"spec": {"containers": [item]}});
         let id = builtin().of_kind("", "v1", "Pod");
-        let error = builtin().three_way(id, &json!({}), &of(json!({"image": "x"})), &of(json!({"name": "a"}))).unwrap_err();
-        assert_eq!(error.to_string(), "spec.containers: map: {\"image\":\"x\"} does not contain declared merge key: name");
+        let error =
+            builtin().three_way(id, &json!({}), &of(json!({"image": "x"})), &of(json!({"name": "a"}))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "spec.containers: map: {\"image\":\"x\"} does not contain declared merge key: name"
+        );
     }
 
     /// Everything that the manifest says is so; lists that are merged may hold more.
@@ -356,7 +364,12 @@ mod tests {
             let mut seen = Vec::new();
             let containers: Vec<Value> = containers
                 .into_iter()
-                .filter(|(name, ..)| !seen.contains(name) && { seen.push(name.clone()); true })
+                .filter(|(name, ..)| {
+                    !seen.contains(name) && {
+                        seen.push(name.clone());
+                        true
+                    }
+                })
                 .map(|(name, image, args, tty)| {
                     let mut container = json!({"name": name, "image": image, "args": args});
                     if tty {

@@ -45,7 +45,14 @@ impl ApiResources {
             text += if wide { "\tVERBS\tCATEGORIES\n" } else { "\n" };
         }
         for r in found {
-            text += &format!("{}\t{}\t{}\t{}\t{}", r.plural, r.short_names.join(","), r.api_version(), r.namespaced, r.kind);
+            text += &format!(
+                "{}\t{}\t{}\t{}\t{}",
+                r.plural,
+                r.short_names.join(","),
+                r.api_version(),
+                r.namespaced,
+                r.kind
+            );
             if wide {
                 text += &format!("\t{}\t{}", r.verbs.join(","), r.categories.join(","));
             }

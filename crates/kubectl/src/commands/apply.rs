@@ -50,7 +50,10 @@ impl Apply {
     async fn one(&self, session: &Session, item: &Item, reporter: &mut Reporter) -> Result<()> {
         if item.name.is_empty() {
             let why = if item.object["metadata"]["generateName"].is_string() {
-                format!("from {}: cannot use generate name with apply", item.object["metadata"]["generateName"].as_str().unwrap_or(""))
+                format!(
+                    "from {}: cannot use generate name with apply",
+                    item.object["metadata"]["generateName"].as_str().unwrap_or("")
+                )
             } else {
                 "resource name may not be empty".to_owned()
             };
@@ -71,8 +74,10 @@ impl Apply {
                 }
                 Err(Error::Refused(mut refusal)) => {
                     let (about, source) = (about(item), &item.source);
-                    refusal.message =
-                        format!("error when retrieving current configuration of:\n{about}\nfrom server for: {source:?}: {}", refusal.message);
+                    refusal.message = format!(
+                        "error when retrieving current configuration of:\n{about}\nfrom server for: {source:?}: {}",
+                        refusal.message
+                    );
                     return Err(Error::Refused(refusal));
                 }
                 Err(other) => return Err(other),
@@ -88,8 +93,9 @@ impl Apply {
                 );
             }
             let original = match last {
-                Some(text) => serde_json::from_str(text)
-                    .map_err(|e| Error::Message(format!("{}: the annotation {LAST_APPLIED} is not JSON: {e}", item.label())))?,
+                Some(text) => serde_json::from_str(text).map_err(|e| {
+                    Error::Message(format!("{}: the annotation {LAST_APPLIED} is not JSON: {e}", item.label()))
+                })?,
                 None => json!({}),
             };
             let (kind, patch) = patch(item, &original, &modified, &current)?;
@@ -107,8 +113,12 @@ impl Apply {
                     let error = error.when("patching", &item.source);
                     return Err(match error {
                         Error::Refused(mut refusal) if refusal.reason != "Invalid" => {
-                            refusal.message =
-                                format!("error when applying patch:\n{patch}\nto:\n{}\nfor: {:?}: {}", about(item), item.source, refusal.message);
+                            refusal.message = format!(
+                                "error when applying patch:\n{patch}\nto:\n{}\nfor: {:?}: {}",
+                                about(item),
+                                item.source,
+                                refusal.message
+                            );
                             Error::Refused(refusal)
                         }
                         other => other,
@@ -137,7 +147,8 @@ fn patch(item: &Item, original: &Value, modified: &Value, current: &Value) -> Re
 
 fn about(item: &Item) -> String {
     let resource = &item.resource;
-    let group_version = if resource.group.is_empty() { format!("/{}", resource.version) } else { resource.api_version() };
+    let group_version =
+        if resource.group.is_empty() { format!("/{}", resource.version) } else { resource.api_version() };
     format!(
         "Resource: \"{group_version}, Resource={}\", GroupVersionKind: \"{group_version}, Kind={}\"\nName: {:?}, Namespace: {:?}",
         resource.plural, resource.kind, item.name, item.namespace
@@ -168,7 +179,9 @@ mod tests {
 
     #[test]
     fn the_annotation_holds_the_object() {
-        let saved = with_last_applied(json!({"kind": "A", "metadata": {"name": "a", "annotations": {LAST_APPLIED: "old", "x": "<"}}}));
+        let saved = with_last_applied(
+            json!({"kind": "A", "metadata": {"name": "a", "annotations": {LAST_APPLIED: "old", "x": "<"}}}),
+        );
         assert_eq!(
             saved["metadata"]["annotations"][LAST_APPLIED],
             "{\"kind\":\"A\",\"metadata\":{\"annotations\":{\"x\":\"\\u003c\"},\"name\":\"a\"}}\n"

@@ -31,7 +31,8 @@ impl ClusterInfo {
         let server = &session.client.server;
         let mut text = line("Kubernetes control plane", server);
         for item in found {
-            let name = item.object["metadata"]["labels"]["kubernetes.io/name"].as_str().unwrap_or(&item.name).to_owned();
+            let name =
+                item.object["metadata"]["labels"]["kubernetes.io/name"].as_str().unwrap_or(&item.name).to_owned();
             let port = &item.object["spec"]["ports"][0];
             let port = port["name"].as_str().map(|name| format!(":{name}")).unwrap_or_default();
             text += &line(&name, &format!("{server}{}{port}/proxy", item.path()));

@@ -74,11 +74,11 @@ impl Create {
         match &self.what {
             Some(what) => self.one(what, connection).await,
             None if self.files.filename.is_empty() => fail("must specify one of -f and -k"),
-            None => self.from_files(&Session::open(connection).await?).await,
+            None => self.read_files(&Session::open(connection).await?).await,
         }
     }
 
-    async fn from_files(&self, session: &Session) -> Result<()> {
+    async fn read_files(&self, session: &Session) -> Result<()> {
         let mut reporter = self.output.reporter()?;
         let query = self.query()?;
         let manifests = self.files.read()?;
@@ -103,9 +103,10 @@ impl Create {
 
     async fn one(&self, what: &What, connection: &Connection) -> Result<()> {
         let (resource, mut object) = match what {
-            What::Namespace { name } => {
-                (resource("namespaces", "Namespace", false), json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
-            }
+            What::Namespace { name } => (
+                resource("namespaces", "Namespace", false),
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
+            ),
             What::ConfigMap(data) => (resource("configmaps", "ConfigMap", true), data.config_map()?),
             What::Secret { kind: Secret::Generic(data) } => (resource("secrets", "Secret", true), data.secret()?),
         };

@@ -73,8 +73,12 @@ enum Cascade {
 impl Delete {
     pub async fn run(self, session: &Session) -> Result<()> {
         let grace = self.grace_seconds()?;
-        let timeout = crate::duration::parse(&self.timeout)
-            .ok_or_else(|| Error::Message(format!("invalid argument {:?} for \"--timeout\" flag: it must be a duration such as 30s", self.timeout)))?;
+        let timeout = crate::duration::parse(&self.timeout).ok_or_else(|| {
+            Error::Message(format!(
+                "invalid argument {:?} for \"--timeout\" flag: it must be a duration such as 30s",
+                self.timeout
+            ))
+        })?;
         if !matches!(self.output.as_str(), "" | "name") {
             return fail(format!("unexpected -o output mode: {}. We only support '-o name'", self.output));
         }

@@ -21,10 +21,9 @@ pub struct Describe {
     /// Of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
-    /// With the events
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true",
-        action = clap::ArgAction::Set)]
-    show_events: bool,
+    /// With the events; of several objects only if this says so
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    show_events: Option<bool>,
 }
 
 impl Describe {
@@ -37,10 +36,11 @@ impl Describe {
         }
         let (items, mut errors) = self.find(session).await?;
         if items.is_empty() && errors.is_empty() {
-            let place = if self.all_namespaces { String::new() } else { format!(" in {} namespace", session.namespace) };
+            let place =
+                if self.all_namespaces { String::new() } else { format!(" in {} namespace", session.namespace) };
             eprintln!("No resources found{place}.");
         }
-        let describer = Describer { session, show_events: self.show_events };
+        let describer = Describer { session, show_events: self.show_events.unwrap_or(items.len() == 1) };
         for (at, item) in items.iter().enumerate() {
             match describer.describe(item).await {
                 Ok(text) if at > 0 => say(&format!("\n\n{text}"))?,
@@ -69,10 +69,13 @@ impl Describe {
         let query = Selectors { selector: self.selector.clone(), ..Selectors::default() }.query();
         for target in targets {
             let resource = target.resource().clone();
-            let namespace = if resource.namespaced && !self.all_namespaces { session.namespace.clone() } else { String::new() };
+            let namespace =
+                if resource.namespaced && !self.all_namespaces { session.namespace.clone() } else { String::new() };
             let outcome = match target {
                 Target::All { .. } => select::list(session, &resource, &namespace, &query).await,
-                Target::One { .. } if !self.selector.is_empty() => return fail("name cannot be provided when a selector is specified"),
+                Target::One { .. } if !self.selector.is_empty() => {
+                    return fail("name cannot be provided when a selector is specified");
+                }
                 Target::One { name, .. } => match session.client.get(&resource.object(&namespace, &name)).await {
                     Ok(object) => Ok(vec![Item { resource, namespace, name, source: String::new(), object }]),
                     // A name that nothing has may be the beginning of some.

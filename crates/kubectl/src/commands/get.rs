@@ -113,11 +113,17 @@ impl Get {
     async fn asks(&self, session: &Session) -> Result<Vec<Ask>> {
         if !self.files.filename.is_empty() {
             if !self.arguments.is_empty() {
-                return fail("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
+                return fail(
+                    "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well",
+                );
             }
             let (items, errors) = session.items_of(self.files.read()?).await;
             Error::gather(errors)?;
-            let ask = |item: crate::session::Item| Ask { resource: item.resource, namespace: item.namespace, name: Some(item.name) };
+            let ask = |item: crate::session::Item| Ask {
+                resource: item.resource,
+                namespace: item.namespace,
+                name: Some(item.name),
+            };
             return Ok(items.into_iter().map(ask).collect());
         }
         select::check(&self.arguments)?;
@@ -161,7 +167,9 @@ impl Get {
             let query = query().with_some("limit", &limit).with_some("continue", &next);
             let query = query.with_some("labelSelector", &self.selectors.selector);
             let query = query.with_some("fieldSelector", &self.selectors.field_selector);
-            let page = session.client.get_as(&query.on(&ask.resource.collection(&ask.namespace)), accept).await?;
+            let path = query.on(&ask.resource.collection(&ask.namespace));
+            let page =
+                session.client.get_as(&path, accept).await.map_err(|e| select::unmatched(e, &ask.resource, &query))?;
             next = page["metadata"]["continue"].as_str().unwrap_or("").to_owned();
             pages.push(page);
             if next.is_empty() {
@@ -181,7 +189,14 @@ impl Get {
         }
     }
 
-    fn tables(&self, session: &Session, format: &Format, found: Vec<Found>, several: bool, complete: bool) -> Result<()> {
+    fn tables(
+        &self,
+        session: &Session,
+        format: &Format,
+        found: Vec<Found>,
+        several: bool,
+        complete: bool,
+    ) -> Result<()> {
         // The answers of one resource become one table.
         let mut groups: Vec<(Resource, Vec<Value>)> = Vec::new();
         for answer in found {
@@ -190,11 +205,16 @@ impl Get {
                 _ => groups.push((answer.ask.resource, answer.pages)),
             }
         }
-        let rows = |pages: &[Value]| pages.iter().any(|page| page["rows"].as_array().is_some_and(|rows| !rows.is_empty()));
+        let rows =
+            |pages: &[Value]| pages.iter().any(|page| page["rows"].as_array().is_some_and(|rows| !rows.is_empty()));
         let namespaced = groups.iter().any(|(resource, _)| resource.namespaced);
         groups.retain(|(_, pages)| rows(pages));
         if groups.is_empty() && complete && !self.ignore_not_found {
-            let place = if namespaced && !self.all_namespaces { format!(" in {} namespace", session.namespace) } else { String::new() };
+            let place = if namespaced && !self.all_namespaces {
+                format!(" in {} namespace", session.namespace)
+            } else {
+                String::new()
+            };
             eprintln!("No resources found{place}.");
         }
         let sorted = self.sort_template()?;
@@ -251,10 +271,14 @@ impl Get {
             items.sort_by(|(_, a), (_, b)| compare(&template, a, b));
         }
         if *format == Format::Name {
-            let name = |(label, object): &(String, Value)| format!("{label}/{}\n", object["metadata"]["name"].as_str().unwrap_or(""));
+            let name = |(label, object): &(String, Value)| {
+                format!("{label}/{}\n", object["metadata"]["name"].as_str().unwrap_or(""))
+            };
             return say(&items.iter().map(name).collect::<String>());
         }
-        let objects = items.into_iter().map(|(_, object)| if self.show_managed_fields { object } else { without_managed_fields(object) });
+        let objects = items
+            .into_iter()
+            .map(|(_, object)| if self.show_managed_fields { object } else { without_managed_fields(object) });
         let mut objects: Vec<Value> = objects.collect();
         let shown = if single { objects.remove(0) } else { list_of(objects) };
         say(&format.render(&shown)?.unwrap_or_default())
@@ -298,7 +322,14 @@ impl Get {
     }
 
     /// A page of a list, or the object of an event.
-    fn show(&self, format: &Format, printer: &mut TablePrinter, resource: &Resource, page: &Value, event: &str) -> Result<()> {
+    fn show(
+        &self,
+        format: &Format,
+        printer: &mut TablePrinter,
+        resource: &Resource,
+        page: &Value,
+        event: &str,
+    ) -> Result<()> {
         if format.is_table() {
             let page = if self.output_watch_events { with_event_column(page, event) } else { page.clone() };
             let empty = page["rows"].as_array().is_none_or(Vec::is_empty);
@@ -352,12 +383,18 @@ fn sort_rows(pages: &mut Vec<Value>, template: &Template) {
 
 /// Numbers by their amount, everything else as text; objects without the field first.
 fn compare(template: &Template, a: &Value, b: &Value) -> std::cmp::Ordering {
-    let key = |object: &Value| template.find(object).ok().and_then(|found| found.into_iter().next()).unwrap_or(Value::Null);
+    let key =
+        |object: &Value| template.find(object).ok().and_then(|found| found.into_iter().next()).unwrap_or(Value::Null);
     let (a, b) = (key(a), key(b));
     match (a.as_f64(), b.as_f64()) {
         (Some(a), Some(b)) => a.total_cmp(&b),
         _ => {
-            let text = |value: &Value| value.as_str().map(str::to_owned).unwrap_or_else(|| if value.is_null() { String::new() } else { value.to_string() });
+            let text = |value: &Value| {
+                value
+                    .as_str()
+                    .map(str::to_owned)
+                    .unwrap_or_else(|| if value.is_null() { String::new() } else { value.to_string() })
+            };
             text(&a).cmp(&text(&b))
         }
     }

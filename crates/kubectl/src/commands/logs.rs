@@ -100,7 +100,8 @@ impl Logs {
             ));
         }
         if self.follow && sources.len() > 1 {
-            let mut running: FuturesUnordered<_> = sources.iter().map(|source| self.copy(session, source, &query)).collect();
+            let mut running: FuturesUnordered<_> =
+                sources.iter().map(|source| self.copy(session, source, &query)).collect();
             while let Some(outcome) = running.next().await {
                 self.or_ignored(outcome)?;
             }
@@ -128,8 +129,11 @@ impl Logs {
             query = query.with_some(name, if set { "true" } else { "" });
         }
         if let Some(text) = &self.since {
-            let since = crate::duration::parse(text)
-                .ok_or_else(|| Error::Message(format!("invalid argument {text:?} for \"--since\" flag: it must be a duration such as 5s, 2m or 3h")))?;
+            let since = crate::duration::parse(text).ok_or_else(|| {
+                Error::Message(format!(
+                    "invalid argument {text:?} for \"--since\" flag: it must be a duration such as 5s, 2m or 3h"
+                ))
+            })?;
             query = query.with("sinceSeconds", (since.as_secs() + u64::from(since.subsec_nanos() > 0)).to_string());
         }
         if let Some(time) = &self.since_time {
@@ -163,15 +167,26 @@ impl Logs {
         let named = if argument.contains('/') { vec![argument.clone()] } else { vec!["pods".into(), argument.clone()] };
         let target = select::parse(discovery, &named)?.into_iter().next();
         let Some(Target::One { resource, name }) = target else { return fail(USAGE) };
-        let object = session.client.get(&resource.object(&session.namespace, &name)).await?;
+        let object =
+            session.client.get(&resource.object(&session.namespace, &name)).await.map_err(|error| match error {
+                Error::Refused(refusal) if refusal.reason == "NotFound" => {
+                    let told = &refusal.message;
+                    Error::Message(format!("error from server (NotFound): {told} in namespace {:?}", session.namespace))
+                }
+                other => other,
+            })?;
         if resource.plural == "pods" && resource.group.is_empty() {
             return Ok(vec![object]);
         }
         // What a controller selects by: a map, or a selector with expressions too.
         let selector = &object["spec"]["selector"];
         let labels = if selector["matchLabels"].is_object() { &selector["matchLabels"] } else { selector };
-        let pairs: Vec<String> =
-            labels.as_object().into_iter().flatten().filter_map(|(k, v)| Some(format!("{k}={}", v.as_str()?))).collect();
+        let pairs: Vec<String> = labels
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(k, v)| Some(format!("{k}={}", v.as_str()?)))
+            .collect();
         if pairs.is_empty() {
             return fail(format!("cannot get the logs from {}: it selects no pods", resource.kind));
         }
@@ -206,7 +221,8 @@ impl Logs {
             }
             return Ok(vec![source(&self.container)]);
         }
-        let preferred = pod["metadata"]["annotations"][DEFAULT_CONTAINER].as_str().filter(|name| apps.iter().any(|a| a == name));
+        let preferred =
+            pod["metadata"]["annotations"][DEFAULT_CONTAINER].as_str().filter(|name| apps.iter().any(|a| a == name));
         let Some(chosen) = preferred.map(str::to_owned).or_else(|| apps.first().cloned()) else {
             return fail(format!("pod {name} has no containers"));
         };

@@ -106,7 +106,13 @@ impl Change {
         Error::gather(errors)
     }
 
-    async fn one(&self, session: &Session, item: &Item, wanted: &Wanted, words: &Words) -> Result<(Value, &'static str)> {
+    async fn one(
+        &self,
+        session: &Session,
+        item: &Item,
+        wanted: &Wanted,
+        words: &Words,
+    ) -> Result<(Value, &'static str)> {
         let held = &item.object["metadata"][words.field];
         let value = |key: &str| held.get(key).and_then(Value::as_str);
         let overwritten = wanted.set.iter().filter(|(key, new)| value(key).is_some_and(|old| old != new));
@@ -114,7 +120,10 @@ impl Change {
             let old = value(key).unwrap_or("");
             return fail(match words.one {
                 "label" => format!("'{key}' already has a value ({old}), and --overwrite is false"),
-                _ => format!("--overwrite is false but found the following declared {}(s): '{key}' already has a value ({old})", words.one),
+                _ => format!(
+                    "--overwrite is false but found the following declared {}(s): '{key}' already has a value ({old})",
+                    words.one
+                ),
             });
         }
         let mut fields = Map::new();
@@ -140,7 +149,8 @@ impl Change {
         if !self.resource_version.is_empty() {
             patch["metadata"]["resourceVersion"] = self.resource_version.clone().into();
         }
-        let query = self.output.on(Query::new().with("fieldManager", format!("kubectl-{}", if words.one == "label" { "label" } else { "annotate" })));
+        let query = self.output.on(Query::new()
+            .with("fieldManager", format!("kubectl-{}", if words.one == "label" { "label" } else { "annotate" })));
         Ok((session.client.patch(&query.on(&item.path()), MERGE, &patch).await?, done))
     }
 }
@@ -152,12 +162,17 @@ mod tests {
     #[test]
     fn arguments_name_objects_first() {
         let texts = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
-        for (arguments, objects) in [(&["pods", "a", "x=1", "y-"][..], 2), (&["pods/a-b", "x-"], 1), (&["pods", "a"], 2)] {
+        for (arguments, objects) in
+            [(&["pods", "a", "x=1", "y-"][..], 2), (&["pods/a-b", "x-"], 1), (&["pods", "a"], 2)]
+        {
             let (named, changes) = part(&texts(arguments));
             assert_eq!((named.len(), changes.len()), (objects, arguments.len() - objects), "{arguments:?}");
         }
         let told = |changes: &[&str]| wanted(&texts(changes), &super::super::label::WORDS).map_err(|e| e.to_string());
-        assert_eq!(told(&["x=1=2", "y-"]), Ok(Wanted { set: vec![("x".into(), "1=2".into())], remove: vec!["y".into()] }));
+        assert_eq!(
+            told(&["x=1=2", "y-"]),
+            Ok(Wanted { set: vec![("x".into(), "1=2".into())], remove: vec!["y".into()] })
+        );
         assert_eq!(told(&["x=1", "z"]), Err("invalid label spec: z".into()));
         assert_eq!(told(&["x=1", "x-"]), Err("cannot modify a label and remove it in the same command: x".into()));
     }

@@ -44,7 +44,9 @@ impl Validation {
             "warn" => "Warn",
             "ignore" | "false" => "Ignore",
             other => {
-                return fail(format!("invalid - validate option {other:?}; must be one of: strict (or true), warn, ignore (or false)"));
+                return fail(format!(
+                    "invalid - validate option {other:?}; must be one of: strict (or true), warn, ignore (or false)"
+                ));
             }
         };
         Ok(query.with("fieldValidation", word))
@@ -59,7 +61,9 @@ impl Output {
     pub fn reporter(&self) -> Result<Reporter> {
         let format = Format::parse(self.output.as_deref())?;
         if format == Format::Wide {
-            return fail("unable to match a printer suitable for the output format \"wide\", allowed formats are: json,jsonpath,jsonpath-as-json,jsonpath-file,name,yaml");
+            return fail(
+                "unable to match a printer suitable for the output format \"wide\", allowed formats are: json,jsonpath,jsonpath-as-json,jsonpath-file,name,yaml",
+            );
         }
         Ok(Reporter { format, dry_run: self.dry_run, managed_fields: self.show_managed_fields, said: 0 })
     }

@@ -91,8 +91,12 @@ impl Wait {
         let wish = Wish::parse(&self.what)?;
         let timeout = match self.timeout.strip_prefix('-') {
             Some(_) => A_WEEK,
-            None => crate::duration::parse(&self.timeout)
-                .ok_or_else(|| Error::Message(format!("invalid argument {:?} for \"--timeout\" flag: it must be a duration such as 30s", self.timeout)))?,
+            None => crate::duration::parse(&self.timeout).ok_or_else(|| {
+                Error::Message(format!(
+                    "invalid argument {:?} for \"--timeout\" flag: it must be a duration such as 30s",
+                    self.timeout
+                ))
+            })?,
         };
         let finder = Finder {
             session,
@@ -115,7 +119,9 @@ impl Wait {
         for item in items {
             let limit = timeout.max(Duration::from_millis(1));
             let outcome = match &wish {
-                Wish::Delete => gone(session, &item, item.object["metadata"]["uid"].as_str().unwrap_or(""), limit).await,
+                Wish::Delete => {
+                    gone(session, &item, item.object["metadata"]["uid"].as_str().unwrap_or(""), limit).await
+                }
                 wish => tokio::time::timeout(limit, until(session, &item, wish)).await.unwrap_or_else(|_| {
                     fail(format!("timed out waiting for the condition on {}/{}", item.resource.qualified(), item.name))
                 }),

@@ -17,7 +17,8 @@ pub fn describe(out: &mut Text, object: &Value) {
             "metadata" => {
                 out.line("Metadata:");
                 out.inside(|out| {
-                    for (name, value) in sorted(value).into_iter().filter(|(name, _)| !HIDDEN.contains(&name.as_str())) {
+                    for (name, value) in sorted(value).into_iter().filter(|(name, _)| !HIDDEN.contains(&name.as_str()))
+                    {
                         tell(out, name, value);
                     }
                 });

@@ -34,8 +34,8 @@ impl Describer<'_> {
             "Pod" => pod::describe(&mut text, object),
             "Node" => {
                 let pods = self.all("pods", "", &format!("spec.nodeName={}", item.name)).await?;
-                let lease = self.lease(&item.name).await?;
-                node::describe(&mut text, object, &pods, lease.as_ref());
+                let lease = self.lease(&item.name).await;
+                node::describe(&mut text, object, &pods, &lease);
             }
             "Service" => {
                 // Endpoints have the name of their service; one that has none yet is no failure.
@@ -73,21 +73,16 @@ impl Describer<'_> {
         Ok(found.into_iter().map(|item| item.object).collect())
     }
 
-    async fn lease(&self, node: &str) -> Result<Option<Value>> {
-        let Ok(leases) = self.session.discovery().await?.find("leases") else { return Ok(None) };
-        match self.session.client.get(&leases.object("kube-node-lease", node)).await {
-            Ok(lease) => Ok(Some(lease)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+    async fn lease(&self, node: &str) -> Result<Value> {
+        let leases = self.session.discovery().await?.find("leases")?;
+        self.session.client.get(&leases.object("kube-node-lease", node)).await
     }
 
     async fn events(&self, item: &Item) -> Result<Vec<Value>> {
         let uid = item.object["metadata"]["uid"].as_str().unwrap_or("");
         // The kubelet names its node where others put a uid.
         let uid = if item.resource.kind == "Node" { String::new() } else { format!(",involvedObject.uid={uid}") };
-        let fields =
-            format!("involvedObject.name={},involvedObject.kind={}{uid}", item.name, item.resource.kind);
+        let fields = format!("involvedObject.name={},involvedObject.kind={}{uid}", item.name, item.resource.kind);
         let namespace = if item.resource.namespaced { item.namespace.as_str() } else { "" };
         self.all("events", namespace, &fields).await
     }

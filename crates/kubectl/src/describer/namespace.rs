@@ -23,6 +23,4 @@ pub fn describe(out: &mut Text, object: &Value) {
             ));
         }
     }
-    // Quotas and limit ranges are no resources of this server yet; upstream's words for none.
-    out.raw("\nNo resource quota.\n\nNo LimitRange resource.");
 }

@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::text::{Text, items, or_none, plain, text};
 use crate::duration::{rfc1123, since};
+use crate::error::Result;
 
 const ROLE: &str = "node-role.kubernetes.io/";
 const RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
-pub fn describe(out: &mut Text, object: &Value, pods: &[Value], lease: Option<&Value>) {
+pub fn describe(out: &mut Text, object: &Value, pods: &[Value], lease: &Result<Value>) {
     let (spec, status) = (&object["spec"], &object["status"]);
     out.field("Name", text(object, "/metadata/name"));
     let names = object["metadata"]["labels"].as_object().into_iter().flatten();
@@ -22,30 +23,31 @@ pub fn describe(out: &mut Text, object: &Value, pods: &[Value], lease: Option<&V
     out.field("CreationTimestamp", rfc1123(text(object, "/metadata/creationTimestamp")));
     taints(out, &spec["taints"]);
     out.field("Unschedulable", spec["unschedulable"] == true);
-    if let Some(lease) = lease {
-        let time = |pointer: &str| match text(lease, pointer) {
-            "" => "<unset>".to_owned(),
-            time => rfc1123(time),
-        };
-        out.line("Lease:");
-        out.inside(|out| {
-            let holder = text(lease, "/spec/holderIdentity");
-            out.field("HolderIdentity", if holder.is_empty() { "<unset>" } else { holder });
-            out.field("AcquireTime", time("/spec/acquireTime"));
-            out.field("RenewTime", time("/spec/renewTime"));
-        });
-    } else {
-        out.line("Lease:\tFailed to get lease: there is none");
+    match lease {
+        Err(error) => out.field("Lease", format_args!("Failed to get lease: {error}")),
+        Ok(lease) => {
+            let time = |pointer: &str| match text(lease, pointer) {
+                "" => "<unset>".to_owned(),
+                time => rfc1123(time),
+            };
+            out.line("Lease:");
+            out.inside(|out| {
+                let holder = text(lease, "/spec/holderIdentity");
+                out.field("HolderIdentity", if holder.is_empty() { "<unset>" } else { holder });
+                out.field("AcquireTime", time("/spec/acquireTime"));
+                out.field("RenewTime", time("/spec/renewTime"));
+            });
+        }
     }
     if items(&status["conditions"]).next().is_some() {
         out.raw("Conditions:\n  Type\tStatus\tLastHeartbeatTime\tLastTransitionTime\tReason\tMessage");
         out.raw("  ----\t------\t-----------------\t------------------\t------\t-------");
         for condition in items(&status["conditions"]) {
             out.raw(format_args!(
-                "  {} \t{} \t{} \t{} \t{} \t{} ",
+                "  {} \t{} \t{} \t{} \t{} \t{}",
                 text(condition, "/type"),
                 text(condition, "/status"),
-                rfc1123(text(condition, "/lastHeartbeatTime")),
+                heard(text(condition, "/lastHeartbeatTime")),
                 rfc1123(text(condition, "/lastTransitionTime")),
                 text(condition, "/reason"),
                 text(condition, "/message")
@@ -75,6 +77,11 @@ pub fn describe(out: &mut Text, object: &Value, pods: &[Value], lease: Option<&V
         out.field("ProviderID", text(spec, "/providerID"));
     }
     running(out, pods, &status["allocatable"]);
+}
+
+/// Go's zero time stands for never.
+fn heard(time: &str) -> String {
+    rfc1123(if time.is_empty() { "0001-01-01T00:00:00Z" } else { time })
 }
 
 fn taints(out: &mut Text, taints: &Value) {

@@ -12,9 +12,11 @@ pub fn describe(out: &mut Text, object: &Value) {
     if let Some(priority) = spec["priority"].as_i64() {
         out.field("Priority", priority);
     }
-    for (name, pointer) in
-        [("Priority Class Name", "/priorityClassName"), ("Runtime Class Name", "/runtimeClassName"), ("Service Account", "/serviceAccountName")]
-    {
+    for (name, pointer) in [
+        ("Priority Class Name", "/priorityClassName"),
+        ("Runtime Class Name", "/runtimeClassName"),
+        ("Service Account", "/serviceAccountName"),
+    ] {
         if !text(spec, pointer).is_empty() {
             out.field(name, text(spec, pointer));
         }
@@ -31,7 +33,8 @@ pub fn describe(out: &mut Text, object: &Value) {
     match text(object, "/metadata/deletionTimestamp") {
         "" => out.field("Status", text(status, "/phase")),
         since => {
-            let lasts = since.parse::<jiff::Timestamp>().map_or(0, |t| jiff::Timestamp::now().as_second() - t.as_second());
+            let lasts =
+                since.parse::<jiff::Timestamp>().map_or(0, |t| jiff::Timestamp::now().as_second() - t.as_second());
             out.field("Status", format_args!("Terminating (lasts {})", crate::duration::human(lasts.max(0))));
             let grace = &object["metadata"]["deletionGracePeriodSeconds"];
             out.field("Termination Grace Period", format_args!("{}s", plain(grace)));
@@ -56,9 +59,10 @@ pub fn describe(out: &mut Text, object: &Value) {
     if !text(status, "/nominatedNodeName").is_empty() {
         out.field("NominatedNodeName", text(status, "/nominatedNodeName"));
     }
-    for (title, field, statuses) in
-        [("Init Containers", "initContainers", "initContainerStatuses"), ("Containers", "containers", "containerStatuses")]
-    {
+    for (title, field, statuses) in [
+        ("Init Containers", "initContainers", "initContainerStatuses"),
+        ("Containers", "containers", "containerStatuses"),
+    ] {
         if field == "containers" || items(&spec[field]).next().is_some() {
             containers(out, title, &spec[field], Some(&status[statuses]), object);
         }
@@ -74,7 +78,7 @@ pub fn describe(out: &mut Text, object: &Value) {
     if items(&status["conditions"]).next().is_some() {
         out.raw("Conditions:\n  Type\tStatus");
         for condition in items(&status["conditions"]) {
-            out.raw(format_args!("  {}\t{} ", text(condition, "/type"), text(condition, "/status")));
+            out.raw(format_args!("  {} \t{} ", text(condition, "/type"), text(condition, "/status")));
         }
     }
     volumes(out, &spec["volumes"]);
@@ -107,14 +111,11 @@ pub fn template(out: &mut Text, template: &Value) {
 
 fn containers(out: &mut Text, title: &str, containers: &Value, statuses: Option<&Value>, pod: &Value) {
     out.line(format_args!("{title}:"));
-    out.inside(|out| {
-        for container in items(containers) {
-            let name = text(container, "/name");
-            let status = statuses.and_then(|s| items(s).find(|s| text(s, "/name") == name));
-            out.line(format_args!("{name}:"));
-            out.inside(|out| one(out, container, status, pod));
-        }
-    });
+    for container in items(containers) {
+        let name = text(container, "/name");
+        let status = statuses.and_then(|s| items(s).find(|s| text(s, "/name") == name));
+        out.entry(name, |out| one(out, container, status, pod));
+    }
 }
 
 fn one(out: &mut Text, container: &Value, status: Option<&Value>, pod: &Value) {
@@ -175,7 +176,11 @@ fn one(out: &mut Text, container: &Value, status: Option<&Value>, pod: &Value) {
         out.line("Environment Variables from:");
         out.inside(|out| {
             for from in items(&container["envFrom"]) {
-                let (kind, source) = if from["configMapRef"].is_object() { ("ConfigMap", &from["configMapRef"]) } else { ("Secret", &from["secretRef"]) };
+                let (kind, source) = if from["configMapRef"].is_object() {
+                    ("ConfigMap", &from["configMapRef"])
+                } else {
+                    ("Secret", &from["secretRef"])
+                };
                 let prefix = text(from, "/prefix");
                 let prefix = if prefix.is_empty() { String::new() } else { format!(" with prefix '{prefix}'") };
                 let optional = source["optional"] == true;
@@ -190,7 +195,8 @@ fn one(out: &mut Text, container: &Value, status: Option<&Value>, pod: &Value) {
         out.line("Environment:");
         out.inside(|out| environment.iter().for_each(|variable| env(out, variable, pod)));
     }
-    let mounts: Vec<&Value> = items(&container["volumeMounts"]).collect();
+    let mut mounts: Vec<&Value> = items(&container["volumeMounts"]).collect();
+    mounts.sort_by_key(|mount| text(mount, "/mountPath"));
     if mounts.is_empty() {
         out.field("Mounts", "<none>");
     } else {
@@ -211,7 +217,11 @@ fn env(out: &mut Text, variable: &Value, pod: &Value) {
     let from = &variable["valueFrom"];
     let key = |source: &Value, kind: &str| {
         let optional = source["optional"] == true;
-        format!("<set to the key '{}' in {kind} '{}'>\tOptional: {optional}", text(source, "/key"), text(source, "/name"))
+        format!(
+            "<set to the key '{}' in {kind} '{}'>\tOptional: {optional}",
+            text(source, "/key"),
+            text(source, "/name")
+        )
     };
     if from["fieldRef"].is_object() {
         let (version, path) = (text(from, "/fieldRef/apiVersion"), text(from, "/fieldRef/fieldPath"));
@@ -295,12 +305,9 @@ fn volumes(out: &mut Text, volumes: &Value) {
         return out.field("Volumes", "<none>");
     }
     out.line("Volumes:");
-    out.inside(|out| {
-        for volume in items(volumes) {
-            out.line(format_args!("{}:", text(volume, "/name")));
-            out.inside(|out| source(out, volume));
-        }
-    });
+    for volume in items(volumes) {
+        out.entry(text(volume, "/name"), |out| source(out, volume));
+    }
 }
 
 fn source(out: &mut Text, volume: &Value) {
@@ -366,7 +373,11 @@ fn tolerations(out: &mut Text, tolerations: &Value) {
         }
         let exists = text(toleration, "/operator") == "Exists" && text(toleration, "/value").is_empty();
         if exists {
-            told += if text(toleration, "/key").is_empty() && text(toleration, "/effect").is_empty() { "op=Exists" } else { " op=Exists" };
+            told += if text(toleration, "/key").is_empty() && text(toleration, "/effect").is_empty() {
+                "op=Exists"
+            } else {
+                " op=Exists"
+            };
         }
         if let Some(seconds) = toleration["tolerationSeconds"].as_i64() {
             told += &format!(" for {seconds}s");

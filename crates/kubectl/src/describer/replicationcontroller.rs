@@ -13,16 +13,14 @@ pub fn describe(out: &mut Text, object: &Value, pods: &[Value]) {
     out.labels(object);
     out.annotations(object);
     let count = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
-    out.field(
-        "Replicas",
-        format_args!("{} current / {} desired", count("/status/replicas"), count("/spec/replicas")),
-    );
+    out.field("Replicas", format_args!("{} current / {} desired", count("/status/replicas"), count("/spec/replicas")));
     let uid = text(object, "/metadata/uid");
     let controlled = |pod: &&Value| {
         let owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
         owners.into_iter().any(|owner| owner["controller"] == true && owner["uid"] == uid)
     };
-    let phase = |wanted: &str| pods.iter().filter(controlled).filter(|pod| text(pod, "/status/phase") == wanted).count();
+    let phase =
+        |wanted: &str| pods.iter().filter(controlled).filter(|pod| text(pod, "/status/phase") == wanted).count();
     out.field(
         "Pods Status",
         format_args!(

@@ -81,7 +81,7 @@ fn behind(endpoints: &Value, port_name: &str) -> String {
         }
     }
     match found.len() {
-        0 => String::new(),
+        0 => "<none>".into(),
         1..=3 => found.join(","),
         count => format!("{} + {} more...", found[..3].join(","), count - 3),
     }

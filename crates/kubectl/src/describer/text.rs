@@ -32,6 +32,16 @@ impl Text {
         self.level -= 1;
     }
 
+    /// A container or volume below the title of its section. In a pod's template, which is indented itself, upstream moves
+    /// only the names by one space.
+    pub fn entry(&mut self, name: &str, body: impl FnOnce(&mut Self)) {
+        let level = self.level;
+        self.raw(format_args!("{}{name}:", if level == 0 { "  " } else { "   " }));
+        self.level = 2;
+        body(self);
+        self.level = level;
+    }
+
     /// `Labels:` with `key=value` below each other.
     pub fn map(&mut self, title: &str, map: &Value, separator: &str) {
         let mut title = format!("{title}:");

@@ -107,7 +107,9 @@ fn plain(value: &Value) -> String {
 impl Path {
     fn walk<'a>(&self, root: &'a Value, current: &'a Value) -> Vec<&'a Value> {
         let start = if self.from_root { root } else { current };
-        self.steps.iter().fold(vec![start], |values, step| values.into_iter().flat_map(|v| step.take(root, v)).collect())
+        self.steps
+            .iter()
+            .fold(vec![start], |values, step| values.into_iter().flat_map(|v| step.take(root, v)).collect())
     }
 }
 
@@ -133,7 +135,9 @@ impl Step {
                 let chosen = (from..to).step_by(usize::try_from(*step).unwrap_or(1).max(1));
                 chosen.filter_map(|index| items().get(index as usize)).collect()
             }
-            Self::Filter { left, test } => items().iter().filter(|item| passes(root, item, left, test.as_ref())).collect(),
+            Self::Filter { left, test } => {
+                items().iter().filter(|item| passes(root, item, left, test.as_ref())).collect()
+            }
         }
     }
 }
@@ -336,10 +340,15 @@ impl Parser<'_> {
             return Ok(Step::All);
         }
         if inner.contains(':') {
-            let mut parts = inner.split(':').map(|part| if part.trim().is_empty() { Ok(None) } else { number(part).map(Some) });
+            let mut parts =
+                inner.split(':').map(|part| if part.trim().is_empty() { Ok(None) } else { number(part).map(Some) });
             let mut part = || parts.next().unwrap_or(Ok(None));
             let (from, to, step) = (part()?, part()?, part()?.unwrap_or(1));
-            return if step < 1 { Err(format!("step must be > 0 in [{inner}]")) } else { Ok(Step::Slice { from, to, step }) };
+            return if step < 1 {
+                Err(format!("step must be > 0 in [{inner}]"))
+            } else {
+                Ok(Step::Slice { from, to, step })
+            };
         }
         Ok(Step::Indices(inner.split(',').map(number).collect::<Result<_, _>>()?))
     }
@@ -359,7 +368,9 @@ impl Parser<'_> {
             let word = &self.rest[..end];
             let looks = word.starts_with(|c: char| c.is_ascii_digit() || c == '-') || word == "true" || word == "false";
             let in_brackets = self.rest[end..].starts_with([']', ',', ':']);
-            let Some(value) = serde_json::from_str::<Value>(word).ok().filter(|_| looks && !in_brackets) else { return Ok(None) };
+            let Some(value) = serde_json::from_str::<Value>(word).ok().filter(|_| looks && !in_brackets) else {
+                return Ok(None);
+            };
             self.rest = &self.rest[end..];
             return Ok(Some(value));
         };
@@ -428,7 +439,9 @@ mod tests {
 
     #[test]
     fn wrong_templates_are_refused() {
-        for template in ["{", "{.a", "{range .a}", "{end}", "{.a[}", "{.a[x]}", "{.a[?(@.b]}", "{'a}", "{.a[::0]}", "{.a%}"] {
+        for template in
+            ["{", "{.a", "{range .a}", "{end}", "{.a[}", "{.a[x]}", "{.a[?(@.b]}", "{'a}", "{.a[::0]}", "{.a%}"]
+        {
             assert!(Template::parse(template).is_err(), "{template}");
         }
     }

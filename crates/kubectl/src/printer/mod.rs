@@ -32,9 +32,12 @@ impl Format {
         let (name, template) = text.split_once('=').unwrap_or((text, ""));
         let jsonpath = |template: &str| {
             if template.is_empty() {
-                return fail(format!("template format specified but no template given, as in -o {name}='{{.metadata.name}}'"));
+                return fail(format!(
+                    "template format specified but no template given, as in -o {name}='{{.metadata.name}}'"
+                ));
             }
-            jsonpath::Template::parse(template).map_err(|e| Error::Message(format!("error parsing jsonpath {template}, {e}")))
+            jsonpath::Template::parse(template)
+                .map_err(|e| Error::Message(format!("error parsing jsonpath {template}, {e}")))
         };
         match name {
             "" => Ok(Self::Table),
