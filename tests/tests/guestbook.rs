@@ -189,6 +189,18 @@ fn the_guestbook_answers_and_survives() {
     assert!(log("?previous=true").1.contains("Ready to accept connections"), "of the container that was killed");
     let (code, said) = log("?container=nope");
     assert!(code == 400 && said.contains("container nope is not valid for pod"), "{code} {said}");
+    assert_eq!(cluster.kubectl(&["logs", name, "--tail=2"]).done().lines().count(), 2);
+    let described = cluster.kubectl(&["describe", "pod", name]).done();
+    assert!(described.contains("Restart Count:  1") && described.contains("Started container master"), "{described}");
+    // Followed until its end, with what comes meanwhile.
+    let talker = json!({"metadata": {"name": "talker"}, "spec": {"restartPolicy": "Never", "containers": [{"name": "c",
+        "image": "busybox", "command": ["sh", "-c", "for n in 1 2 3 4 5; do echo line $n; sleep 0.3; done"]}]}});
+    assert_eq!(cluster.post(&format!("{DEFAULT}/pods"), &talker).0, 201);
+    let followed = eventually("the log of the talker", || {
+        let said = cluster.kubectl(&["logs", "-f", "talker"]);
+        if said.ok { Ok(said.out) } else { Err(said.err) }
+    });
+    assert_eq!(followed, "line 1\nline 2\nline 3\nline 4\nline 5\n");
 
     // Deleting a controller in the background takes its pods along, and their containers.
     let background = json!({"propagationPolicy": "Background"}).to_string();

@@ -35,7 +35,7 @@ pub fn describe(out: &mut Text, object: &Value) {
         since => {
             let lasts =
                 since.parse::<jiff::Timestamp>().map_or(0, |t| jiff::Timestamp::now().as_second() - t.as_second());
-            out.field("Status", format_args!("Terminating (lasts {})", crate::duration::human(lasts.max(0))));
+            out.field("Status", format_args!("Terminating (lasts {})", api::columns::duration(lasts.max(0))));
             let grace = &object["metadata"]["deletionGracePeriodSeconds"];
             out.field("Termination Grace Period", format_args!("{}s", plain(grace)));
         }
