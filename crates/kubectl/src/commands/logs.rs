@@ -272,3 +272,54 @@ fn rank(pod: &Value) -> (bool, u8, bool, String) {
     let created = pod["metadata"]["creationTimestamp"].as_str().unwrap_or("").to_owned();
     (pod["spec"]["nodeName"].as_str().unwrap_or("").is_empty(), phase, !ready, created)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use serde_json::json;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        logs: Logs,
+    }
+
+    fn logs(line: &str) -> Logs {
+        Line::try_parse_from(std::iter::once("logs").chain(line.split_whitespace())).unwrap().logs
+    }
+
+    #[test]
+    fn containers_are_chosen() {
+        let pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [{"name": "x"}, {"name": "y"}], "initContainers": [{"name": "i"}]}});
+        for (line, chosen) in [
+            ("a", "x"),
+            ("a -c y", "y"),
+            ("a -c i", "i"),
+            ("a --all-containers", "i x y"),
+            ("a -c z", "container z is not valid for pod a"),
+        ] {
+            let told = match logs(line).sources(&pod) {
+                Ok(sources) => sources.into_iter().map(|s| s.container).collect::<Vec<_>>().join(" "),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(told, chosen, "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_become_parameters() {
+        for (line, path) in [
+            ("a", "p"),
+            ("a -f --tail=5 --since=1500ms --timestamps", "p?follow=true&timestamps=true&sinceSeconds=2&tailLines=5"),
+            ("-l x=y -p", "p?previous=true&tailLines=10"),
+            (
+                "a --since-time=2026-01-01T00:00:00Z --limit-bytes=9",
+                "p?sinceTime=2026-01-01T00%3A00%3A00Z&limitBytes=9",
+            ),
+        ] {
+            assert_eq!(logs(line).query().unwrap().on("p"), path, "{line}");
+        }
+        assert!(logs("a --since=x").query().is_err());
+    }
+}

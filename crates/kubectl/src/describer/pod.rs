@@ -389,3 +389,79 @@ fn tolerations(out: &mut Text, tolerations: &Value) {
         out.line(format_args!("{title}\t<none>"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::printer::columns::Columns;
+    use expect_test::expect;
+    use serde_json::json;
+
+    #[test]
+    fn a_pod_that_restarted() {
+        let pod = json!({"metadata": {"name": "a", "namespace": "default", "labels": {"app": "web"},
+                "ownerReferences": [{"kind": "ReplicationController", "name": "web", "controller": true}]},
+            "spec": {"nodeName": "vm", "containers": [{"name": "c", "image": "nginx", "command": ["sh", "-c"],
+                "ports": [{"containerPort": 80, "protocol": "TCP"}],
+                "env": [{"name": "A", "value": "1"}, {"name": "B", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}],
+                "volumeMounts": [{"name": "v", "mountPath": "/z"}, {"name": "v", "mountPath": "/b", "readOnly": true}]}],
+                "volumes": [{"name": "v", "hostPath": {"path": "/x"}}],
+                "tolerations": [{"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]},
+            "status": {"phase": "Running", "hostIP": "10.0.0.1", "podIP": "10.1.0.1", "podIPs": [{"ip": "10.1.0.1"}], "qosClass": "BestEffort",
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "containerStatuses": [{"name": "c", "ready": true, "restartCount": 1, "containerID": "docker://1", "imageID": "x",
+                    "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                    "lastState": {"terminated": {"reason": "Error", "exitCode": 1, "startedAt": "then", "finishedAt": "later"}}}]}});
+        let mut out = Text::default();
+        describe(&mut out, &pod);
+        expect![[r#"
+            Name:         a
+            Namespace:    default
+            Node:         vm/10.0.0.1
+            Labels:       app=web
+            Annotations:  <none>
+            Status:       Running
+            IP:           10.1.0.1
+            IPs:
+              IP:           10.1.0.1
+            Controlled By:  ReplicationController/web
+            Containers:
+              c:
+                Container ID:  docker://1
+                Image:         nginx
+                Image ID:      x
+                Port:          80/TCP
+                Host Port:     0/TCP
+                Command:
+                  sh
+                  -c
+                State:          Waiting
+                  Reason:       CrashLoopBackOff
+                Last State:     Terminated
+                  Reason:       Error
+                  Exit Code:    1
+                  Started:      then
+                  Finished:     later
+                Ready:          True
+                Restart Count:  1
+                Environment:
+                  A:  1
+                  B:  a (v1:metadata.name)
+                Mounts:
+                  /b from v (ro)
+                  /z from v (rw)
+            Conditions:
+              Type    Status
+              Ready   True 
+            Volumes:
+              v:
+                Type:          HostPath (bare host directory volume)
+                Path:          /x
+                HostPathType:  
+            QoS Class:         BestEffort
+            Node-Selectors:    <none>
+            Tolerations:       k:NoExecute op=Exists for 300s
+        "#]]
+        .assert_eq(&Columns::of_description().align(&out.into_string()));
+    }
+}
