@@ -195,7 +195,7 @@ impl Cache {
                 cache.kinds[kind].write().watchers.remove(&registered);
             }
         });
-        Watcher { queue, unregister }
+        Watcher::new(queue, unregister)
     }
 
     /// True when nothing of this kind was changed after the revision.

@@ -3,13 +3,18 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use api::selector::{FieldSelector, Selector};
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::entry::Entry;
 
+/// A watcher that was just served waits this long for more. The first event of a burst goes out at once; of the others
+/// several go together, as each wake-up, frame and write costs as much as many events.
+const PACE: Duration = Duration::from_millis(2);
 /// Events that a watcher may be behind before it is closed. It may then begin again from a list.
 const QUEUE_LIMIT: usize = 16 * 1024;
 
@@ -179,13 +184,22 @@ impl Queue {
 /// The reader's end. Dropping it ends the watch.
 pub struct Watcher {
     pub(crate) queue: Arc<Queue>,
-    pub(crate) unregister: Box<dyn Fn() + Send + Sync>,
+    unregister: Box<dyn Fn() + Send + Sync>,
+    /// When events were last taken.
+    served: Option<Instant>,
 }
 
 impl Watcher {
+    pub(crate) fn new(queue: Arc<Queue>, unregister: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self { queue, unregister, served: None }
+    }
+
     /// Waits until there is something and takes up to `limit` events of it. Empty: the watch is over, as the watcher
     /// was too slow or the cache had to begin anew.
     pub async fn next(&mut self, limit: usize) -> Vec<(EventType, Arc<Event>)> {
+        if let Some(served) = self.served {
+            tokio::time::sleep_until(served + PACE).await;
+        }
         loop {
             let woken = self.queue.wake.notified();
             {
@@ -196,6 +210,7 @@ impl Watcher {
                     if !events.is_empty() {
                         self.queue.wake.notify_one();
                     }
+                    self.served = Some(Instant::now());
                     return taken;
                 }
             }
