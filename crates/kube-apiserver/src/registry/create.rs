@@ -42,8 +42,10 @@ impl Registry {
         if resource.namespaced {
             self.namespace_takes(target, meta::name(&object)).await?;
         }
+        // What is chosen here must be chosen anew when it turns out to be taken; other objects need no copy for that.
+        let chooses = !resource.strategy.wants(&object).is_empty();
         for attempt in 1.. {
-            let mut attempted = object.clone();
+            let mut attempted = if chooses { object.clone() } else { std::mem::take(&mut object) };
             let allocated = self.allocate(target, &mut attempted, attempt)?;
             let name = meta::name(&attempted).to_owned();
             let errors = strategy::validate_create(resource.strategy, &attempted, resource.namespaced);
@@ -68,15 +70,16 @@ impl Registry {
             match self.backend.commit(&guards, ops).await.map_err(backend_status)? {
                 Outcome::Committed(revision) => return Ok(served(&stored, revision)),
                 Outcome::Refused(now) if now.first().is_some_and(Option::is_some) => {
-                    if generated && attempt < GENERATE_TRIES {
-                        set_name(&mut object, &generate(&prefix));
-                        continue;
+                    if !generated || attempt >= GENERATE_TRIES {
+                        return Err(Status::already_exists(resource.group, resource.plural, &name));
                     }
-                    return Err(Status::already_exists(resource.group, resource.plural, &name));
+                    object = if chooses { object } else { attempted };
+                    set_name(&mut object, &generate(&prefix));
                 }
                 Outcome::Refused(now) => {
                     let taken = claims.iter().zip(now.iter().skip(1)).filter(|(_, now)| now.is_some());
                     self.claims_taken(&target, &attempted, taken.map(|(claim, _)| claim), &allocated, attempt)?;
+                    object = if chooses { object } else { attempted };
                 }
             }
         }
@@ -87,6 +90,11 @@ impl Registry {
     async fn namespace_takes(&self, target: &Target, name: &str) -> Result<(), Status> {
         let namespaces = Target::new("", "v1", "namespaces", "", &target.namespace);
         let Some(namespaces) = namespaces else { return Ok(()) };
+        // Most namespaces stay, and their bytes show it.
+        let cached = self.cache.get(namespaces.kind, &namespaces.key());
+        if cached.is_some_and(|entry| !holds(&entry.bytes, b"\"deletionTimestamp\"")) {
+            return Ok(());
+        }
         let document = match self.current(&namespaces, false).await {
             Err(status) if status.code == 404 => return Err(namespaces.not_found()),
             other => other?.document,
@@ -127,6 +135,10 @@ pub(super) fn scope(target: &Target, object: &mut Value) -> Result<(), Status> {
         metadata_mut(object).remove("namespace");
     }
     Ok(())
+}
+
+fn holds(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
 }
 
 fn set_name(object: &mut Value, name: &str) {
