@@ -11,6 +11,9 @@ PROGRAMS := target/release
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "make: bridges, rules and containers need root: run this as root, or with sudo" >&2; exit 1; }
+
 packages:
 	@scripts/install-packages
 
@@ -18,7 +21,7 @@ build: packages ## the programs, optimised, in target/release
 	@echo "==> building the programs (some minutes the first time)"
 	cargo build --release --workspace
 
-up: build ## start the cluster of this checkout: etcd, Docker where none runs, the daemons
+up: root build ## start the cluster of this checkout: etcd, Docker where none runs, the daemons
 	@scripts/docker-engine up
 	scripts/registry up
 	examples/images/build pause
@@ -28,7 +31,7 @@ demo: up ## the cluster, the guestbook in it, and its address
 	@examples/images/build
 	examples/guestbook/start
 
-down: ## stop the cluster; remove its rules, containers and mounts
+down: root ## stop the cluster; remove its rules, containers and mounts
 	@[ ! -x $(PROGRAMS)/xtask ] || $(PROGRAMS)/xtask down
 	scripts/registry down
 	scripts/docker-engine down
@@ -36,13 +39,13 @@ down: ## stop the cluster; remove its rules, containers and mounts
 clean: down ## make down, then remove what was built and all state of the cluster
 	@rm -rf .run target
 
-test: packages ## formatting, lints and all tests, on the real etcd and Docker
+test: root packages ## formatting, lints and all tests, on the real etcd and Docker
 	@scripts/test
 
-bench: build ## measure this cluster's figures and the floors beside them
+bench: root build ## measure this cluster's figures and the floors beside them
 	@scripts/docker-engine up
 	scripts/registry up
 	examples/images/build pause busybox
 	$(PROGRAMS)/xtask bench
 
-.PHONY: help packages build up demo down clean test bench
+.PHONY: help root packages build up demo down clean test bench
