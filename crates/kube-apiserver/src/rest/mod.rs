@@ -65,18 +65,27 @@ impl Rest {
             raw_query: parts.uri.query().unwrap_or("").to_owned(),
             headers: parts.headers,
         };
-        let result = match resource_path(&request.path) {
-            Some(path) => self.resource(&request, path, body).await,
-            None => self.document(&request).await,
-        };
+        let result = self.answer(&request, body).await;
         result.unwrap_or_else(|status| failure(&status))
     }
 
-    async fn resource<B>(&self, request: &Request, path: ResourcePath, body: B) -> Result<Response<Body>, Status>
+    /// The body is read before anything is refused: a client that still sends would see a broken stream instead of the answer.
+    async fn answer<B>(&self, request: &Request, body: B) -> Result<Response<Body>, Status>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let body = match request.method {
+            Method::GET | Method::HEAD => Bytes::new(),
+            _ => read_body(body).await?,
+        };
+        match resource_path(&request.path) {
+            Some(path) => self.resource(request, path, body).await,
+            None => self.document(request).await,
+        }
+    }
+
+    async fn resource(&self, request: &Request, path: ResourcePath, body: Bytes) -> Result<Response<Body>, Status> {
         let target = Target::new(&path.group, &path.version, &path.resource, &path.namespace, &path.name);
         let target = target.ok_or_else(Status::no_such_resource)?;
         let resource = target.resource();
@@ -103,18 +112,16 @@ impl Rest {
             (&Method::GET, sub) if sub.is_none_or(|sub| sub.verbs().contains(&"get")) => {
                 self.get(request, &target, sub).await
             }
-            (&Method::POST, None) if collection => self.create(request, &target, read_body(body).await?).await,
-            (&Method::POST, Some(Subresource::Binding)) => self.bind(request, &target, read_body(body).await?).await,
+            (&Method::POST, None) if collection => self.create(request, &target, body).await,
+            (&Method::POST, Some(Subresource::Binding)) => self.bind(request, &target, body).await,
             (&Method::PUT, sub) if !collection && sub.is_none_or(|sub| sub.verbs().contains(&"update")) => {
-                self.replace(request, &target, sub, read_body(body).await?).await
+                self.replace(request, &target, sub, body).await
             }
             (&Method::PATCH, sub) if !collection && sub.is_none_or(|sub| sub.verbs().contains(&"patch")) => {
-                self.patch(request, &target, sub, read_body(body).await?).await
+                self.patch(request, &target, sub, body).await
             }
-            (&Method::DELETE, None) if collection => {
-                self.delete_collection(request, &target, read_body(body).await?).await
-            }
-            (&Method::DELETE, None) => self.delete(request, &target, read_body(body).await?).await,
+            (&Method::DELETE, None) if collection => self.delete_collection(request, &target, body).await,
+            (&Method::DELETE, None) => self.delete(request, &target, body).await,
             (method, _) => Err(refused(&method.as_str().to_lowercase())),
         }
     }
