@@ -76,10 +76,6 @@ impl Resource {
         self.subresources.iter().copied().find(|sub| sub.name() == name)
     }
 
-    pub fn has_status(&self) -> bool {
-        self.subresources.contains(&Subresource::Status)
-    }
-
     /// `pods`, `leases.coordination.k8s.io`: unique in the catalog, and the folder of its keys in etcd.
     pub fn qualified(&self) -> String {
         if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
@@ -210,14 +206,6 @@ pub fn resources() -> &'static [Resource] {
         ]
     });
     &RESOURCES
-}
-
-pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
-    resources().iter().find(|r| r.plural == plural && r.group == group && r.version == version)
-}
-
-pub fn find_kind(group: &str, version: &str, kind: &str) -> Option<&'static Resource> {
-    resources().iter().find(|r| r.kind == kind && r.group == group && r.version == version)
 }
 
 /// Groups and their versions, in the order of discovery; the first version is the preferred one.

@@ -21,7 +21,6 @@ pub struct Details {
     pub name: String,
     pub uid: String,
     pub causes: Vec<Cause>,
-    pub retry_after_seconds: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,13 +106,6 @@ impl Status {
         }
         status
     }
-    pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: u32) -> Self {
-        let mut status = Self::new(429, "TooManyRequests", message).about("", "", "");
-        if let Some(details) = &mut status.details {
-            details.retry_after_seconds = retry_after_seconds;
-        }
-        status
-    }
     pub fn internal(message: impl std::fmt::Display) -> Self {
         Self::new(500, "InternalError", format!("Internal error occurred: {message}"))
     }
@@ -143,9 +135,6 @@ impl Status {
             if !details.causes.is_empty() {
                 let cause = |c: &Cause| json!({"reason": c.reason, "message": c.message, "field": c.field});
                 json["causes"] = details.causes.iter().map(cause).collect();
-            }
-            if details.retry_after_seconds > 0 {
-                json["retryAfterSeconds"] = details.retry_after_seconds.into();
             }
             status["details"] = json;
         }

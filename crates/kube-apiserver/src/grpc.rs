@@ -85,11 +85,6 @@ fn object(target: &Target, json: Bytes) -> Object {
     Object { api_version: resource.api_version(), kind: resource.kind.to_owned(), json }
 }
 
-fn expected(target: &Target) -> Expected {
-    let resource = target.resource();
-    Expected { api_version: resource.api_version(), kind: resource.kind, schema: resource.schema }
-}
-
 fn document(target: &Target, json: &Bytes) -> Result<Value, tonic::Status> {
     let mut duplicates = Vec::new();
     let value = read_json(json, &mut duplicates)
@@ -97,7 +92,7 @@ fn document(target: &Target, json: &Bytes) -> Result<Value, tonic::Status> {
     if !value.is_object() {
         return Err(status(Status::bad_request("the object is not a JSON object")));
     }
-    let fitted = fit(value, &expected(target), FieldValidation::Ignore, duplicates);
+    let fitted = fit(value, &Expected::for_resource(target.resource()), FieldValidation::Ignore, duplicates);
     fitted.map(|(value, _)| value).map_err(status)
 }
 
@@ -197,7 +192,7 @@ impl Resources for Grpc {
         };
         let (target, sub) = target(request.resource)?;
         let patch = Patch::read(media, &request.patch).map_err(status)?;
-        let expected = expected(&target);
+        let expected = Expected::for_resource(target.resource());
         let change = |current: &Value| {
             let patched = patch.apply(expected.schema, current.clone())?;
             fit(patched, &expected, FieldValidation::Ignore, Vec::new()).map(|(value, _)| value)

@@ -354,7 +354,7 @@ impl Watchers {
     }
 
     fn add(&mut self, queue: Arc<Queue>) {
-        self.list(&queue.filter.clone()).push(queue);
+        self.list(&queue.filter).push(queue);
     }
 
     fn remove(&mut self, queue: &Arc<Queue>) {

@@ -150,6 +150,18 @@ impl Schemas {
         self.kinds.iter().find(|(gvk, _)| matches(gvk)).map(|&(_, id)| id)
     }
 
+    /// Field and shape below an object or a map. Of a field that the schema does not know, merge patch's rules hold.
+    fn below(&self, shape: Option<&Shape>, name: &str) -> (Option<&Field>, Option<Shape>) {
+        match shape {
+            Some(Shape::Object(id)) => {
+                let field = self.get(*id).field(name);
+                (field, field.map(|f| f.shape.clone()))
+            }
+            Some(Shape::Map(item)) => (None, Some((**item).clone())),
+            _ => (None, None),
+        }
+    }
+
     /// The kinds that a type is known under.
     pub fn kinds_of(&self, id: TypeId) -> impl Iterator<Item = &Gvk> {
         self.kinds.iter().filter(move |(_, of)| *of == id).map(|(gvk, _)| gvk)

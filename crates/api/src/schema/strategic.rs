@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Field, PatchStrategy, Schemas, Shape, TypeId};
+use super::{PatchStrategy, Schemas, Shape, TypeId};
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -23,18 +23,6 @@ impl Schemas {
     /// `document` with `patch` applied. The result still has to be fitted and validated.
     pub fn apply_strategic(&self, id: TypeId, document: Value, patch: Value) -> Result<Value, PatchError> {
         merge_value(self, Some(&Shape::Object(id)), document, patch, "")
-    }
-}
-
-/// What a field is under the schema; of a field that the schema doesn't know, merge patch's rules hold.
-fn field_of<'a>(schemas: &'a Schemas, shape: Option<&Shape>, name: &str) -> (Option<&'a Field>, Option<Shape>) {
-    match shape {
-        Some(Shape::Object(id)) => {
-            let field = schemas.get(*id).field(name);
-            (field, field.map(|f| f.shape.clone()))
-        }
-        Some(Shape::Map(item)) => (None, Some((**item).clone())),
-        _ => (None, None),
     }
 }
 
@@ -89,7 +77,7 @@ fn merge_object(
             continue;
         }
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        let (field, shape) = field_of(schemas, shape, &name);
+        let (field, shape) = schemas.below(shape, &name);
         let was = old.remove(&name);
         let merged = match (was, value, field.map(|f| &f.patch)) {
             (was, Value::Array(items), Some(PatchStrategy { merge_key: Some(key), .. })) => {
@@ -106,7 +94,7 @@ fn merge_object(
     // An order may come alone, without a change of the list.
     for (name, order) in orders {
         if let Some(Value::Array(items)) = old.get_mut(&name)
-            && let (Some(field), _) = field_of(schemas, shape, &name)
+            && let (Some(field), _) = schemas.below(shape, &name)
             && let Some(key) = field.patch.merge_key
         {
             let server: Vec<Value> = items.iter().map(|item| identity(item, key)).collect();

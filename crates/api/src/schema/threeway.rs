@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::{Field, PatchStrategy, Schemas, Shape, TypeId};
+use super::{PatchStrategy, Schemas, Shape, TypeId};
 
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum ThreeWayError {
@@ -49,18 +49,6 @@ struct Diff<'a> {
     directives: bool,
 }
 
-/// Field and shape below an object or a map.
-fn below<'a>(schemas: &'a Schemas, shape: Option<&Shape>, name: &str) -> (Option<&'a Field>, Option<Shape>) {
-    match shape {
-        Some(Shape::Object(id)) => {
-            let field = schemas.get(*id).field(name);
-            (field, field.map(|f| f.shape.clone()))
-        }
-        Some(Shape::Map(item)) => (None, Some((**item).clone())),
-        _ => (None, None),
-    }
-}
-
 fn item_shape(shape: Option<&Shape>) -> Option<&Shape> {
     match shape {
         Some(Shape::Array(item)) => Some(item),
@@ -86,7 +74,7 @@ impl Diff<'_> {
                 }
                 continue;
             };
-            let (field, shape) = below(self.schemas, shape, name);
+            let (field, shape) = self.schemas.below(shape, name);
             let strategy = field.map(|f| &f.patch).filter(|_| self.directives);
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             match (old, new, strategy) {
@@ -201,7 +189,7 @@ fn combine_objects(
     delta: Map<String, Value>,
 ) -> Map<String, Value> {
     for (name, new) in delta {
-        let (field, shape) = below(schemas, shape, &name);
+        let (field, shape) = schemas.below(shape, &name);
         let combined = match (gone.remove(&name), new) {
             (Some(Value::Object(old)), Value::Object(new)) => {
                 Value::Object(combine_objects(schemas, shape.as_ref(), old, new))
@@ -338,7 +326,7 @@ mod tests {
     fn holds(schemas: &Schemas, shape: Option<&Shape>, manifest: &Value, result: &Value, key: Option<&str>) -> bool {
         match (manifest, result) {
             (Value::Object(fields), Value::Object(found)) => fields.iter().all(|(name, value)| {
-                let (field, shape) = below(schemas, shape, name);
+                let (field, shape) = schemas.below(shape, name);
                 let key = field.and_then(|f| f.patch.merge_key);
                 found.get(name).is_some_and(|found| holds(schemas, shape.as_ref(), value, found, key))
             }),

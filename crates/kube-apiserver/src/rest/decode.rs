@@ -1,5 +1,6 @@
 //! From a request's body to a document that fits its kind.
 
+use api::catalog::Resource;
 use api::schema::decode::{Findings, read_json};
 use api::schema::protobuf::MEDIA_TYPE;
 use api::schema::{TypeId, builtin};
@@ -38,6 +39,10 @@ pub struct Expected {
 }
 
 impl Expected {
+    pub fn for_resource(resource: &Resource) -> Self {
+        Self { api_version: resource.api_version(), kind: resource.kind, schema: resource.schema }
+    }
+
     pub fn of(group: &str, version: &str, kind: &'static str) -> Self {
         let schema = builtin().of_kind(group, version, kind);
         let schema = schema.unwrap_or_else(|| panic!("schema/roots.rs lacks {group}/{version} {kind}"));

@@ -121,12 +121,7 @@ pub fn encoded(code: StatusCode, bytes: Bytes, yaml: bool) -> Response<Body> {
 
 pub fn failure(status: &Status) -> Response<Body> {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(code, &status.to_json());
-    if let Some(details) = status.details.as_ref().filter(|details| details.retry_after_seconds > 0) {
-        let seconds = HeaderValue::from(details.retry_after_seconds);
-        response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    }
-    response
+    json(code, &status.to_json())
 }
 
 #[cfg(test)]

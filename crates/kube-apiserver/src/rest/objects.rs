@@ -15,10 +15,6 @@ use super::{Expected, FieldValidation, Patch, Request, Rest, fit, read, with_war
 use crate::registry::{DeleteOptions, Target, parse};
 use crate::server::Body;
 
-pub(super) fn expected(resource: &'static Resource) -> Expected {
-    Expected { api_version: resource.api_version(), kind: resource.kind, schema: resource.schema }
-}
-
 impl Rest {
     pub(super) async fn get(
         &self,
@@ -44,7 +40,7 @@ impl Rest {
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
-        let (object, warnings) = decode(request, &expected(target.resource()), &body)?;
+        let (object, warnings) = decode(request, &Expected::for_resource(target.resource()), &body)?;
         let bytes = self.registry.create(target, object, request.query.dry_run()?).await?;
         let response = shown(target.resource(), StatusCode::CREATED, bytes, &accepted)?;
         Ok(with_warnings(response, &warnings))
@@ -77,7 +73,7 @@ impl Rest {
             let bytes = self.registry.update(target, None, &|current| scaled(current, &scale), dry_run).await?;
             return Ok(with_warnings(negotiate::json(StatusCode::OK, &scale_of(&parse(&bytes)?)), &warnings));
         }
-        let (object, warnings) = decode(request, &expected(target.resource()), &body)?;
+        let (object, warnings) = decode(request, &Expected::for_resource(target.resource()), &body)?;
         let bytes = self.registry.update(target, sub, &|_| Ok(object.clone()), dry_run).await?;
         Ok(with_warnings(shown(target.resource(), StatusCode::OK, bytes, &accepted)?, &warnings))
     }
@@ -106,7 +102,7 @@ impl Rest {
             let change = |current: &Value| scaled(current, &patched(scale_of(current), &expected)?);
             self.registry.update(target, None, &change, dry_run).await?
         } else {
-            let expected = expected(target.resource());
+            let expected = Expected::for_resource(target.resource());
             self.registry.update(target, sub, &|current| patched(current.clone(), &expected), dry_run).await?
         };
         let response = if sub == Some(Subresource::Scale) {
