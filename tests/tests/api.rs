@@ -114,7 +114,7 @@ fn bad_input_is_refused_with_a_path_and_changes_nothing() {
             404,
             "could not find the requested resource",
         ),
-        ("bad query", &query, pod("x").to_string(), 400, "dryRun"),
+        ("bad query", &query, pod("x").to_string(), 422, "dryRun"),
         ("10 MB", PODS, long, 413, "Request entity too large: limit is 3145728"),
         (
             "deep nesting",

@@ -4,6 +4,7 @@
 pub mod flags;
 pub mod health;
 pub mod logging;
+pub mod panics;
 pub mod supervisor;
 pub mod tls;
 
@@ -14,8 +15,10 @@ pub use health::Health;
 pub use logging::LogOnce;
 pub use supervisor::Supervisor;
 
-/// The runtime of a daemon. Few threads: each costs memory, and none of the daemons computes for long.
+/// The runtime of a daemon. Few threads: each costs memory, and none of the daemons computes for long. A panic outside of
+/// guarded work ends the process.
 pub fn runtime(worker_threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    panics::end_the_process();
     tokio::runtime::Builder::new_multi_thread().worker_threads(worker_threads).enable_all().build()
 }
 

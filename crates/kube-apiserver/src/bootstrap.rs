@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::status::Status;
+use api::strategy::SYSTEM_NAMESPACES;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::registry::{Registry, Target};
 
-const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// Somebody may delete them.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -43,7 +43,7 @@ impl Bootstrap {
     }
 
     async fn ensure(&self) -> Result<(), Status> {
-        for name in NAMESPACES {
+        for name in SYSTEM_NAMESPACES {
             self.create_if_missing("namespaces", "", name, json!({"metadata": {"name": name}})).await?;
         }
         let labels = json!({"component": "apiserver", "provider": "kubernetes"});

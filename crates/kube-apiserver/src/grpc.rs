@@ -73,6 +73,17 @@ fn target(resource: Option<Resource>) -> Result<(Target, Option<Subresource>), t
     Ok((target, sub))
 }
 
+/// What can be updated and patched in the resource's own form: the object, and the subresources that are parts of it.
+fn writable(resource: Option<Resource>) -> Result<(Target, Option<Subresource>), tonic::Status> {
+    let (target, sub) = target(resource)?;
+    if let Some(sub) = sub.filter(|sub| sub.body().is_some() || !sub.verbs().contains(&"update")) {
+        let resource = target.resource();
+        let what = format!("{}/{}", resource.plural, sub.name());
+        return Err(status(Status::method_not_allowed(resource.group, &what, "update")));
+    }
+    Ok((target, sub))
+}
+
 fn selectors(labels: &str, fields: &str) -> Result<(Selector, FieldSelector), tonic::Status> {
     let bad = |which: &str, why: String| status(Status::bad_request(format!("{which}: {why}")));
     let labels = labels.parse().map_err(|e: api::selector::SelectorError| bad("label_selector", e.to_string()))?;
@@ -173,7 +184,7 @@ impl Resources for Grpc {
 
     async fn update(&self, request: Request<WriteRequest>) -> Reply<Object> {
         let request = request.into_inner();
-        let (target, sub) = target(request.resource)?;
+        let (target, sub) = writable(request.resource)?;
         let document = document(&target, &request.json)?;
         let change = |_: &Value| Ok(document.clone());
         let bytes = self.registry.update(&target, sub, &change, request.dry_run).await.map_err(status)?;
@@ -190,7 +201,7 @@ impl Resources for Grpc {
                 return Err(status(Status::bad_request("type: one of JSON, MERGE and STRATEGIC is required")));
             }
         };
-        let (target, sub) = target(request.resource)?;
+        let (target, sub) = writable(request.resource)?;
         let patch = Patch::read(media, &request.patch).map_err(status)?;
         let expected = Expected::for_resource(target.resource());
         let change = |current: &Value| {

@@ -50,9 +50,15 @@ impl EndpointsController {
         };
         let queue = this.queue.clone();
         services.on_change(move |change| queue.add(change.object().key()));
-        // Ours that somebody has changed, and what is left over of services that have gone.
-        let queue = this.queue.clone();
-        endpoints.on_change(move |change| queue.add(change.object().key()));
+        // Ours that somebody has changed, and what is left over of services that have gone. Endpoints that somebody made
+        // without a service are theirs.
+        let (queue, known) = (this.queue.clone(), services.clone());
+        endpoints.on_change(move |change| {
+            let key = change.object().key();
+            if known.by_key(&key).is_some() || build::is_ours(change.object()) {
+                queue.add(key);
+            }
+        });
         let watcher = this.clone();
         pods.on_change(move |change| watcher.pod_changed(change));
         this

@@ -19,7 +19,7 @@ use crate::validation::{meta, names};
 pub use configdata::{ConfigMaps, Secrets};
 pub use endpoints::EndpointsRules;
 pub use event::Events;
-pub use namespace::Namespaces;
+pub use namespace::{Namespaces, SYSTEM_NAMESPACES};
 pub use node::Nodes;
 pub use pod::{Pods, bind};
 pub use replicationcontroller::ReplicationControllers;
@@ -38,6 +38,10 @@ pub trait Strategy: Send + Sync {
     fn validate(&self, _object: &Value, _errors: &mut Errors) {}
     fn validate_update(&self, _object: &Value, _old: &Value, _errors: &mut Errors) {}
     fn validate_status(&self, _object: &Value, _old: &Value, _errors: &mut Errors) {}
+    /// Why the object can't be deleted by anybody, if so.
+    fn may_delete(&self, _object: &Value) -> Result<(), String> {
+        Ok(())
+    }
     /// Seconds that the object stays after a deletion was asked for, until someone confirms with zero.
     fn grace_period(&self, _object: &Value, _requested: Option<i64>) -> i64 {
         0

@@ -6,6 +6,9 @@ use super::{Strategy, keep};
 use crate::meta;
 use crate::validation::names;
 
+/// What every cluster has, from the start to the end.
+pub const SYSTEM_NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
 pub struct Namespaces;
 
 impl Strategy for Namespaces {
@@ -37,6 +40,13 @@ impl Strategy for Namespaces {
     fn prepare_for_update(&self, object: &mut Value, old: &Value) {
         keep(object, old, "status");
         keep(object, old, "spec");
+    }
+
+    fn may_delete(&self, object: &Value) -> Result<(), String> {
+        if SYSTEM_NAMESPACES.contains(&meta::name(object)) {
+            return Err("this namespace may not be deleted".into());
+        }
+        Ok(())
     }
 
     fn begin_deletion(&self, object: &mut Value) {

@@ -1,11 +1,14 @@
 //! Deleting objects: at once, after a grace period, or when the last finalizer is gone.
 
+use api::field::{Errors, Path};
 use api::meta::{self, metadata_mut};
 use api::status::Status;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use storage::{Guard, Op, Outcome};
+
+use crate::request::dry_run;
 
 use super::update::holds_back;
 use super::{Current, ListOptions, Registry, Target, backend_status, claim_key, current_of, served};
@@ -37,7 +40,11 @@ impl DeleteOptions {
             uid: text("preconditions.uid"),
             resource_version: text("preconditions.resourceVersion"),
             propagation,
-            dry_run: options.get("dryRun").and_then(Value::as_array).is_some_and(|list| !list.is_empty()),
+            dry_run: {
+                let values = options.get("dryRun").and_then(Value::as_array);
+                let values: Vec<&str> = values.into_iter().flatten().map(|v| v.as_str().unwrap_or("")).collect();
+                dry_run("DeleteOptions", &values)?
+            },
         };
         match options.propagation.as_deref() {
             None | Some("Foreground" | "Background" | "Orphan") => {}
@@ -138,6 +145,10 @@ impl Registry {
             }
             _ => Ok(()),
         };
+        resource
+            .strategy
+            .may_delete(old)
+            .map_err(|why| Status::forbidden(resource.group, resource.plural, &target.name, &why))?;
         precondition("UID", &options.uid, meta::text(old, "uid"))?;
         precondition("ResourceVersion", &options.resource_version, meta::text(old, "resourceVersion"))?;
         let mut document = old.clone();
@@ -166,12 +177,16 @@ impl Registry {
         // A second deletion may shorten the wait, not prolong it.
         let sooner = options.grace_period.is_some() && grace < was;
         if first || sooner {
-            let end = Timestamp::now() + SignedDuration::from_secs(grace);
+            let end = Timestamp::now().checked_add(SignedDuration::from_secs(grace)).map_err(|_| {
+                let mut errors = Errors::default();
+                errors.invalid(&Path::new("gracePeriodSeconds"), grace, "the end of the period is no time that exists");
+                Status::invalid("meta.k8s.io", "DeleteOptions", "", &errors)
+            })?;
             let metadata = metadata_mut(&mut document);
             metadata.insert("deletionTimestamp".into(), meta::format_time(end).into());
             metadata.insert("deletionGracePeriodSeconds".into(), json!(grace));
             if first && resource.generation {
-                let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+                let generation = old["metadata"]["generation"].as_i64().unwrap_or(0).saturating_add(1);
                 metadata.insert("generation".into(), generation.into());
             }
         }

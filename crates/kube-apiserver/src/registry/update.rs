@@ -104,7 +104,7 @@ impl Registry {
                 resource.strategy.default(&mut document);
                 resource.strategy.prepare_for_update(&mut document, old);
                 if resource.generation && spec_changed(&document, old) {
-                    let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+                    let generation = old["metadata"]["generation"].as_i64().unwrap_or(0).saturating_add(1);
                     metadata_mut(&mut document).insert("generation".into(), generation.into());
                 }
                 strategy::validate_update(resource.strategy, &document, old, resource.namespaced)

@@ -84,6 +84,9 @@ pub fn fit(
     validation: FieldValidation,
     duplicates: Vec<String>,
 ) -> Result<(Value, Vec<String>), Status> {
+    if !value.is_object() {
+        return Err(Status::bad_request(format!("a patched {} must be an object", expected.kind)));
+    }
     let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if !api_version.is_empty() && api_version != expected.api_version {

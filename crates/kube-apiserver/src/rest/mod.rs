@@ -15,8 +15,11 @@ use std::time::Duration;
 use api::catalog::Subresource;
 use api::status::Status;
 use bytes::{Bytes, BytesMut};
+use daemon::panics::Guarded;
+use daemon::tls::ClientTls;
 use http::{HeaderMap, Method, Response, header};
 use http_body_util::BodyExt;
+use prometheus_client::metrics::counter::Counter;
 
 use crate::kubelet::Kubelets;
 use crate::registry::{Registry, Target};
@@ -35,11 +38,12 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the API serves, whoever asks.
 pub struct Rest {
-    pub registry: Arc<Registry>,
-    pub kubelets: Kubelets,
-    pub health: daemon::Health,
+    pub(crate) registry: Arc<Registry>,
+    kubelets: Kubelets,
+    health: daemon::Health,
     /// Told to clients that ask where the API is.
-    pub address: String,
+    address: String,
+    panics: Counter,
 }
 
 /// A request without its body.
@@ -52,6 +56,28 @@ pub struct Request {
 }
 
 impl Rest {
+    /// `kubelet_tls`: how this server shows itself to kubelets; without it there are no logs.
+    pub fn new(
+        registry: Arc<Registry>,
+        kubelet_tls: Option<ClientTls>,
+        mut health: daemon::Health,
+        address: String,
+    ) -> Self {
+        let panics = Counter::default();
+        let help = "Requests that ended in a panic of their handler; each was answered with 500";
+        health.registry().register("apiserver_request_panics", help, panics.clone());
+        Self { registry, kubelets: Kubelets::new(kubelet_tls), health, address, panics }
+    }
+
+    /// A panic ends this request and nothing else.
+    pub(crate) async fn guarded<T>(&self, what: &str, answer: impl Future<Output = T>) -> Result<T, Status> {
+        Guarded::new(answer).await.map_err(|why| {
+            self.panics.inc();
+            tracing::error!("{what}: the handler panicked: {why}");
+            Status::internal(format!("this request could not be handled: {what}"))
+        })
+    }
+
     pub async fn handle<B>(&self, request: http::Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send,
@@ -65,8 +91,9 @@ impl Rest {
             raw_query: parts.uri.query().unwrap_or("").to_owned(),
             headers: parts.headers,
         };
-        let result = self.answer(&request, body).await;
-        result.unwrap_or_else(|status| failure(&status))
+        let what = format!("{} {}", request.method, request.path);
+        let result = self.guarded(&what, self.answer(&request, body)).await;
+        result.flatten().unwrap_or_else(|status| failure(&status))
     }
 
     /// The body is read before anything is refused: a client that still sends would see a broken stream instead of the answer.
@@ -90,16 +117,16 @@ impl Rest {
         let target = target.ok_or_else(Status::no_such_resource)?;
         let resource = target.resource();
         let collection = path.name.is_empty();
-        // A namespace is needed for one object, and makes no sense for kinds that have none.
-        let one = !collection || request.method == Method::POST || request.method == Method::PUT;
-        if resource.namespaced && one && path.namespace.is_empty() && request.method != Method::GET {
-            return Err(Status::bad_request("an empty namespace may not be set during creation"));
-        }
         if !path.rest.is_empty() || (!resource.namespaced && !path.namespace.is_empty()) {
             return Err(Status::no_such_resource());
         }
         if resource.namespaced && !collection && path.namespace.is_empty() {
             return Err(Status::no_such_resource());
+        }
+        // Over all namespaces one can only read.
+        if resource.namespaced && path.namespace.is_empty() && request.method != Method::GET {
+            let verb = request.method.as_str().to_lowercase();
+            return Err(Status::method_not_allowed(resource.group, resource.plural, &verb));
         }
         let sub = match path.subresource.as_str() {
             "" => None,

@@ -41,7 +41,7 @@ impl Rest {
     ) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
         let (object, warnings) = decode(request, &Expected::for_resource(target.resource()), &body)?;
-        let bytes = self.registry.create(target, object, request.query.dry_run()?).await?;
+        let bytes = self.registry.create(target, object, request.query.dry_run("CreateOptions")?).await?;
         let response = shown(target.resource(), StatusCode::CREATED, bytes, &accepted)?;
         Ok(with_warnings(response, &warnings))
     }
@@ -54,7 +54,7 @@ impl Rest {
         }
         let annotations = meta::at(&binding, "metadata.annotations").and_then(Value::as_object);
         let uid = meta::text(&binding, "uid");
-        self.registry.bind(target, node, uid, annotations, request.query.dry_run()?).await?;
+        self.registry.bind(target, node, uid, annotations, request.query.dry_run("CreateOptions")?).await?;
         let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
         Ok(with_warnings(negotiate::json(StatusCode::CREATED, &done), &warnings))
     }
@@ -67,7 +67,7 @@ impl Rest {
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
-        let dry_run = request.query.dry_run()?;
+        let dry_run = request.query.dry_run("UpdateOptions")?;
         if sub == Some(Subresource::Scale) {
             let (scale, warnings) = decode(request, &Expected::of("autoscaling", "v1", "Scale"), &body)?;
             let bytes = self.registry.update(target, None, &|current| scaled(current, &scale), dry_run).await?;
@@ -86,7 +86,7 @@ impl Rest {
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
-        let dry_run = request.query.dry_run()?;
+        let dry_run = request.query.dry_run("PatchOptions")?;
         let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
         let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         let patch = Patch::read(content_type, &body)?;
@@ -150,7 +150,7 @@ pub(super) fn delete_options(request: &Request, body: &Bytes) -> Result<DeleteOp
             ..options
         };
     }
-    options.dry_run |= request.query.dry_run()?;
+    options.dry_run |= request.query.dry_run("DeleteOptions")?;
     Ok(options)
 }
 
@@ -215,5 +215,7 @@ fn scaled(current: &Value, scale: &Value) -> Result<Value, Status> {
             object["metadata"][field] = wanted.into();
         }
     }
+    // Another name or none is refused as it is for the object itself.
+    object["metadata"]["name"] = meta::name(scale).into();
     Ok(object)
 }

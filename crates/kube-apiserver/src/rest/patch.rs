@@ -8,6 +8,11 @@ use serde_json::Value;
 /// More operations than any client sends, and few enough to be done with quickly.
 const MAX_OPERATIONS: usize = 10_000;
 
+/// What the copies of one JSON patch may add up to: as much as a body.
+const MAX_COPIED: usize = super::MAX_BODY;
+/// What copies may be nested in each other; decoding has the same limit.
+const MAX_DEPTH: usize = 100;
+
 #[derive(Clone, Debug)]
 pub enum Patch {
     /// RFC 6902
@@ -56,9 +61,24 @@ impl Patch {
     pub fn apply(&self, schema: TypeId, mut document: Value) -> Result<Value, Status> {
         match self {
             Self::Json(patch) => {
-                json_patch::patch(&mut document, patch).map_err(|e| {
-                    unprocessable(format!("the server rejected our request due to an error in our request: {e}"))
-                })?;
+                let mut budget = MAX_COPIED;
+                for operation in &patch.0 {
+                    if let json_patch::PatchOperation::Copy(copy) = operation {
+                        let source = document.pointer(copy.from.as_str());
+                        let cost = source.and_then(|source| size(source, budget, MAX_DEPTH));
+                        // A source that is not there is refused below, by its path.
+                        if source.is_some() {
+                            budget = budget.saturating_sub(cost.unwrap_or(usize::MAX));
+                        }
+                        if budget == 0 {
+                            let text = format!("the copies of the JSON patch make more than {MAX_COPIED} bytes");
+                            return Err(Status::too_large(text));
+                        }
+                    }
+                    json_patch::patch(&mut document, std::slice::from_ref(operation)).map_err(|e| {
+                        unprocessable(format!("the server rejected our request due to an error in our request: {e}"))
+                    })?;
+                }
                 Ok(document)
             }
             Self::Merge(patch) => {
@@ -71,6 +91,28 @@ impl Patch {
             }
         }
     }
+}
+
+/// The bytes of a value, about; `None` when it has more than `limit` of them, or is nested deeper than `depth`.
+fn size(value: &Value, limit: usize, depth: usize) -> Option<usize> {
+    let depth = depth.checked_sub(1)?;
+    let mut total: usize = 8;
+    match value {
+        Value::String(text) => total += text.len(),
+        Value::Array(items) => {
+            for item in items {
+                total += size(item, limit.checked_sub(total)?, depth)?;
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                total += name.len();
+                total += size(value, limit.checked_sub(total)?, depth)?;
+            }
+        }
+        _ => {}
+    }
+    (total <= limit).then_some(total)
 }
 
 fn unprocessable(message: String) -> Status {

@@ -24,6 +24,8 @@ use crate::server::Body;
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// A watch ends at some time between this and twice as long; clients go on where they were.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
+/// What a client may ask for: more than anyone waits, and still a time that can be reckoned with.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// Events in one chunk: slow readers get larger chunks and fewer of them.
 const BATCH: usize = 256;
 
@@ -39,7 +41,7 @@ impl Rest {
             ));
         }
         let timeout = match request.query.number("timeoutSeconds")? {
-            Some(seconds) if seconds > 0 => Duration::from_secs(seconds as u64),
+            Some(seconds) if seconds > 0 => Duration::from_secs(seconds as u64).min(MAX_TIMEOUT),
             _ => DEFAULT_TIMEOUT + Duration::from_secs(rand::random_range(0..DEFAULT_TIMEOUT.as_secs())),
         };
         let bookmarks = request.query.flag("allowWatchBookmarks");

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::Stream;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 
 use crate::registry::Object;
 
@@ -73,15 +73,14 @@ impl From<Vec<u8>> for Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match &mut *self {
-            Self::Full(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
-            Self::List(list) => Poll::Ready(list.next_chunk().map(|chunk| Ok(Frame::data(chunk)))),
-            Self::Stream(stream) => stream.as_mut().poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Grpc(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-        }
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        // The status is on its way already: all that can be done for this client is to cut its stream.
+        let poll = daemon::panics::guarded(|| self.poll_parts(cx));
+        poll.unwrap_or_else(|panic| {
+            Poll::Ready(Some(Err(format!("the answer could not be completed: {panic}").into())))
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -99,6 +98,19 @@ impl http_body::Body for Body {
             Self::List(list) => SizeHint::with_exact(list.left),
             Self::Stream(_) => SizeHint::default(),
             Self::Grpc(body) => body.size_hint(),
+        }
+    }
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+impl Body {
+    fn poll_parts(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self {
+            Self::Full(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
+            Self::List(list) => Poll::Ready(list.next_chunk().map(|chunk| Ok(Frame::data(chunk)))),
+            Self::Stream(stream) => stream.as_mut().poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Grpc(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
 }

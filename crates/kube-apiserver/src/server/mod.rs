@@ -124,9 +124,11 @@ async fn answer(
         return failure(&Status::unauthorized());
     }
     if is_grpc {
-        return match grpc.call(request).await {
-            Ok(response) => response.map(Body::Grpc),
-            Err(never) => match never {},
+        let what = request.uri().path().to_owned();
+        return match rest.guarded(&what, grpc.call(request)).await {
+            Ok(Ok(response)) => response.map(Body::Grpc),
+            Ok(Err(never)) => match never {},
+            Err(status) => tonic::Status::internal(status.message).into_http::<tonic::body::Body>().map(Body::Grpc),
         };
     }
     rest.handle(request).await

@@ -5,7 +5,7 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Service, ServicePort},
+    api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Service, ServicePort},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
@@ -34,10 +34,19 @@ pub(super) fn matters(old: &Pod, new: &Pod) -> bool {
         || old.is_terminated() != new.is_terminated()
 }
 
-/// The service's labels, and one that tells a service without an address.
+/// Who writes the object, as upstream's controller tells it.
+const MANAGED_BY: (&str, &str) = ("endpoints.kubernetes.io/managed-by", "endpoint-controller");
+
+pub(super) fn is_ours(endpoints: &Endpoints) -> bool {
+    let labels = endpoints.metadata.labels.as_ref();
+    labels.and_then(|labels| labels.get(MANAGED_BY.0)).is_some_and(|by| by == MANAGED_BY.1)
+}
+
+/// The service's labels, one that tells who writes the object, and one that tells a service without an address.
 pub(super) fn labels(service: &Service) -> BTreeMap<String, String> {
     let mut labels = service.metadata.labels.clone().unwrap_or_default();
     labels.remove(HEADLESS);
+    labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
     if is_headless(service) {
         labels.insert(HEADLESS.to_owned(), String::new());
     }

@@ -79,7 +79,10 @@ fn subsets() {
 #[test]
 fn labels_and_addresses() {
     let headless = service(json!({"clusterIP": "None"}));
-    assert_eq!(build::labels(&headless).keys().collect::<Vec<_>>(), ["a", "service.kubernetes.io/headless"]);
+    assert_eq!(
+        build::labels(&headless).keys().collect::<Vec<_>>(),
+        ["a", "endpoints.kubernetes.io/managed-by", "service.kubernetes.io/headless"]
+    );
     let mut named: Pod = (*pod("a", "10.0.0.1", true)).clone();
     (named.spec.hostname, named.spec.subdomain) = ("h".to_owned(), "s".to_owned());
     let subsets = build::subsets(&headless, &[Arc::new(named)]).unwrap();
@@ -103,6 +106,16 @@ async fn endpoints_follow_services_and_pods() {
     tokio::spawn(controller.run(2, token));
     let settle = || tokio::time::sleep(Duration::from_secs(20));
     let now = || peer.get::<Endpoints>("default", "s").map(|endpoints| text(endpoints.subsets));
+
+    let orphan = |name: &str, labels: Value| {
+        let metadata = json!({"name": name, "namespace": "default", "labels": labels});
+        serde_json::from_value::<Endpoints>(json!({"metadata": metadata})).unwrap()
+    };
+    peer.put(&orphan("theirs", json!({})));
+    peer.put(&orphan("left-over", json!({"endpoints.kubernetes.io/managed-by": "endpoint-controller"})));
+    settle().await;
+    assert!(peer.get::<Endpoints>("default", "theirs").is_some(), "somebody's endpoints without a service");
+    assert!(peer.get::<Endpoints>("default", "left-over").is_none(), "ours, of a service that has gone");
 
     peer.put(&service(json!({"selector": {"app": "x"}, "ports": [{"port": 80}]})));
     settle().await;

@@ -1,0 +1,80 @@
+//! kube-apiserver: the Kubernetes API over HTTPS and gRPC on one port, with all state in etcd. The program only calls
+//! [`main`]; tests drive [`Rest`] and [`Registry`] without a network.
+
+mod bootstrap;
+mod compact;
+mod flags;
+mod grpc;
+mod kubelet;
+pub mod registry;
+pub mod request;
+pub mod rest;
+pub mod server;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use daemon::{Health, Supervisor};
+use storage::{Backend, Cache, Etcd};
+
+use crate::bootstrap::Bootstrap;
+use crate::flags::{Config, Flags};
+use crate::registry::Registry;
+use crate::rest::Rest;
+use crate::server::Server;
+
+/// Reads the flags and serves until it is told to end.
+pub fn main() -> ExitCode {
+    let flags: Flags = daemon::flags::parse();
+    daemon::logging::init(flags.common.verbosity);
+    let config = match flags.check() {
+        Ok(config) => config,
+        Err(error) => return daemon::fail(error),
+    };
+    let listener = match config.listen.bind() {
+        Ok(listener) => listener,
+        Err(error) => return daemon::fail(error),
+    };
+    match daemon::runtime(2) {
+        Ok(runtime) => runtime.block_on(run(config, listener)),
+        Err(error) => daemon::fail(error),
+    }
+}
+
+async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
+    let backend: Arc<dyn Backend> = match Etcd::new(config.etcd).await {
+        Ok(etcd) => etcd,
+        Err(error) => return daemon::fail(format_args!("--etcd-servers: {error}")),
+    };
+    let mut supervisor = Supervisor::new();
+    let token = supervisor.token();
+    let cache = Cache::start(backend.clone(), registry::kinds());
+    let service_ip = config.ranges.services.first().to_string();
+    let registry = Registry::new(backend.clone(), cache.clone(), config.ranges, config.event_ttl);
+
+    let mut health = Health::unbound();
+    let filled = cache.clone();
+    health.ready_when("watch-cache", move || match filled.is_ready() {
+        true => Ok(()),
+        false => Err("the watch cache is being filled from etcd".into()),
+    });
+    let address = format!("{}:{}", config.advertise, config.port);
+    let rest = Arc::new(Rest::new(registry.clone(), config.kubelet_tls, health, address));
+    let bootstrap = Bootstrap { registry, service_ip, address: config.advertise, port: config.port };
+    let ready = cache.clone();
+    let boot_token = token.clone();
+    supervisor.spawn("bootstrap", async move {
+        tokio::select! {
+            () = ready.ready() => bootstrap.run(boot_token).await,
+            () = boot_token.cancelled() => {}
+        }
+    });
+    if let Some(every) = config.compact_every {
+        supervisor.spawn("compaction", compact::run(backend, every, token.clone()));
+    }
+    let server = Server { rest, tls: config.tls };
+    supervisor.spawn("server", server.serve(listener, token.clone()));
+    tracing::info!(port = config.port, advertise = %config.advertise, "serving");
+    supervisor.ready();
+    supervisor.run().await
+}

@@ -1,0 +1,52 @@
+//! kube-apiserver's REST in this process, on the store's twin in memory: requests in, answers out, no network.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt, Full};
+use kube_apiserver::registry::{Ranges, Registry};
+use kube_apiserver::rest::Rest;
+use serde_json::{Value, json};
+use storage::{Cache, Memory};
+
+pub struct Api {
+    pub rest: Arc<Rest>,
+}
+
+/// Status code and body.
+pub type Answer = (u16, Vec<u8>);
+
+impl Api {
+    /// With the namespaces that every cluster has.
+    pub async fn start() -> Self {
+        let backend = Memory::new();
+        let cache = Cache::start(backend.clone(), kube_apiserver::registry::kinds());
+        cache.ready().await;
+        let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
+        let registry = Registry::new(backend, cache, ranges, 3600);
+        let health = daemon::Health::unbound();
+        let api = Self { rest: Arc::new(Rest::new(registry, None, health, "127.0.0.1:6443".into())) };
+        for name in api::strategy::SYSTEM_NAMESPACES {
+            let namespace = json!({"metadata": {"name": name}});
+            let (code, body) = api.json("POST", "/api/v1/namespaces", &namespace).await;
+            assert_eq!(code, 201, "{body}");
+        }
+        api
+    }
+
+    pub async fn call(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, content_type);
+        let request = request.body(Full::new(Bytes::copy_from_slice(body)));
+        let response = self.rest.handle(request.unwrap_or_else(|e| panic!("{path}: {e}"))).await;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap_or_else(|e| panic!("{method} {path}: {e}")).to_bytes();
+        (parts.status.as_u16(), body.to_vec())
+    }
+
+    pub async fn json(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let (code, answer) = self.call(method, path, "application/json", &body).await;
+        (code, serde_json::from_slice(&answer).unwrap_or(Value::Null))
+    }
+}

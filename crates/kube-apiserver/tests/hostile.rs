@@ -1,0 +1,202 @@
+//! What clients must not be able to do: two tables of hostile inputs, one of bodies and one of parameters, against every verb of
+//! every row of the catalog. Each answer is a Status, and what is stored stays as it is.
+
+mod common;
+
+use api::catalog::{Resource, resources};
+use common::Api;
+use serde_json::{Value, json};
+
+const JSON_PATCH: &str = "application/json-patch+json";
+
+fn object(resource: &Resource, name: &str) -> Value {
+    let mut object = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": name}});
+    match resource.kind {
+        "Pod" => object["spec"] = json!({"containers": [{"name": "c", "image": "busybox"}]}),
+        "Service" => object["spec"] = json!({"ports": [{"port": 80}]}),
+        "ReplicationController" => {
+            let pod = json!({"metadata": {"labels": {"a": "b"}},
+                "spec": {"containers": [{"name": "c", "image": "busybox"}]}});
+            object["spec"] = json!({"replicas": 1, "selector": {"a": "b"}, "template": pod});
+        }
+        "Event" => object["involvedObject"] = json!({"namespace": "default", "kind": "Pod", "name": "x"}),
+        _ => {}
+    }
+    object
+}
+
+fn collection(resource: &Resource) -> String {
+    let base = if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
+    let scope = if resource.namespaced { "/namespaces/default" } else { "" };
+    format!("{base}/{}{scope}/{}", resource.version, resource.plural)
+}
+
+/// Bodies that are no object of any kind, or want to be more than they are.
+fn bodies() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let copies: Vec<Value> = (0..26).map(|n| json!({"op": "copy", "from": "", "path": format!("/x{n}")})).collect();
+    let whole = |value: Value| json!([{"op": "replace", "path": "", "value": value}]).to_string().into_bytes();
+    let mut table = vec![
+        ("the whole object becomes a number", JSON_PATCH, whole(json!(1))),
+        ("the whole object becomes a list", JSON_PATCH, whole(json!([]))),
+        ("the whole object becomes nothing", JSON_PATCH, whole(Value::Null)),
+        ("the metadata becomes a number", JSON_PATCH, br#"[{"op":"replace","path":"/metadata","value":1}]"#.to_vec()),
+        ("the metadata goes", JSON_PATCH, br#"[{"op":"remove","path":"/metadata"}]"#.to_vec()),
+        ("the object is copied into itself again and again", JSON_PATCH, Value::from(copies).to_string().into_bytes()),
+        (
+            "an index beyond all",
+            JSON_PATCH,
+            br#"[{"op":"add","path":"/metadata/finalizers/99999999999999999999","value":1}]"#.to_vec(),
+        ),
+    ];
+    for media in ["application/json", "application/merge-patch+json", "application/strategic-merge-patch+json"] {
+        table.extend([
+            ("a number", media, b"1".to_vec()),
+            ("a list", media, b"[]".to_vec()),
+            ("nothing", media, b"null".to_vec()),
+            ("half an object", media, b"{\"metadata\":".to_vec()),
+            ("no UTF-8", media, b"{\"metadata\":{\"name\":\"\xff\"}}".to_vec()),
+            ("depth", media, [b"{\"a\":".repeat(50_000), b"1".to_vec(), b"}".repeat(50_000)].concat()),
+            ("metadata that is a list", media, br#"{"metadata":[1]}"#.to_vec()),
+            ("another kind", media, br#"{"kind":"Nope","apiVersion":"v9"}"#.to_vec()),
+        ]);
+    }
+    table.extend([
+        ("protobuf of nothing", "application/vnd.kubernetes.protobuf", b"k8s\0".to_vec()),
+        ("garbage as protobuf", "application/vnd.kubernetes.protobuf", b"k8s\0\x0a\xff\xff\xff\xff\x0f".to_vec()),
+        ("YAML that is a list", "application/yaml", b"- 1".to_vec()),
+        ("an unknown form", "application/x-nope", b"{}".to_vec()),
+    ]);
+    table
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_bodies_are_refused_and_change_nothing() {
+    let api = Api::start().await;
+    for resource in resources() {
+        let (all, name) = (collection(resource), "hostile-body");
+        let one = format!("{all}/{name}");
+        let (code, made) = api.json("POST", &all, &object(resource, name)).await;
+        assert_eq!(code, 201, "{}: {made}", resource.kind);
+        let mut places = vec![one.clone()];
+        places.extend(resource.subresources.iter().map(|sub| format!("{one}/{}", sub.name())));
+        for (what, media, body) in bodies() {
+            let mut requests: Vec<(&str, &str)> =
+                places.iter().flat_map(|p| [("PUT", &**p), ("PATCH", &**p)]).collect();
+            requests.push(("POST", &all));
+            for (method, path) in requests {
+                // Merge patches of an object are no harm by themselves: what they ask for must be refused by the rules.
+                let (code, answer) = api.call(method, path, media, &body).await;
+                let said = String::from_utf8_lossy(&answer);
+                assert!((400..500).contains(&code), "{method} {path}, {what} as {media}: {code} {said}");
+                let status: Value = serde_json::from_slice(&answer).expect("a Status");
+                assert_eq!(
+                    (&status["kind"], &status["code"]),
+                    (&json!("Status"), &json!(code)),
+                    "{method} {path}, {what}"
+                );
+            }
+        }
+        let (_, now) = api.json("GET", &one, &Value::Null).await;
+        assert_eq!(now, made, "{}", resource.kind);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_parameters_are_refused_or_bounded() {
+    let api = Api::start().await;
+    // What stands in the query, and whether a read and a write may take it all the same.
+    let table = [
+        ("dryRun=Foo", true, false),
+        ("dryRun=All&dryRun=Foo", true, false),
+        ("fieldValidation=Nope", true, false),
+        ("labelSelector=%3D%3D%3D", false, true),
+        ("labelSelector=a%20in%20((((", false, true),
+        ("fieldSelector=nope%3D1", false, true),
+        ("limit=-1", false, true),
+        ("limit=99999999999999999999", false, true),
+        ("resourceVersion=-1", false, true),
+        ("resourceVersion=9223372036854775808", false, true),
+        ("continue=e30", false, true),
+        ("resourceVersionMatch=Sideways", false, true),
+    ];
+    for resource in resources() {
+        let all = collection(resource);
+        let (code, made) = api.json("POST", &all, &object(resource, "hostile-parameter")).await;
+        assert_eq!(code, 201, "{}: {made}", resource.kind);
+        for (query, read, write) in table {
+            let (code, said) = api.json("GET", &format!("{all}?{query}"), &Value::Null).await;
+            assert_eq!(code == 200, read, "GET {all}?{query}: {code} {said}");
+            let target = format!("{all}?{query}");
+            let (code, said) = api.json("POST", &target, &object(resource, "another")).await;
+            assert_eq!(code == 201, write, "POST {target}: {code} {said}");
+            if write {
+                let (code, said) = api
+                    .json(
+                        "DELETE",
+                        &format!("{all}/another"),
+                        &json!({"gracePeriodSeconds": 0, "propagationPolicy": "Background"}),
+                    )
+                    .await;
+                assert!([200, 409].contains(&code), "{code} {said}");
+                if resource.kind == "Namespace" {
+                    let finalized = json!({"metadata": {"name": "another"}, "spec": {"finalizers": []}});
+                    let (code, said) = api.json("PUT", &format!("{all}/another/finalize"), &finalized).await;
+                    assert_eq!(code, 200, "{said}");
+                }
+            }
+        }
+        let huge = i64::MAX;
+        // A watch with such a timeout begins; a client that goes away ends it.
+        let path = format!("{all}?watch=1&timeoutSeconds={huge}&resourceVersion=0");
+        let watching = api.call("GET", &path, "application/json", b"");
+        let ended = tokio::time::timeout(std::time::Duration::from_millis(50), watching).await;
+        assert!(ended.is_err(), "{path} ended at once: {ended:?}");
+        for options in [
+            json!({"dryRun": ["Foo"]}),
+            json!({"dryRun": ["All", "Foo"]}),
+            json!({"propagationPolicy": "Nope"}),
+            json!({"gracePeriodSeconds": -1}),
+        ] {
+            let (code, said) = api.json("DELETE", &format!("{all}/hostile-parameter"), &options).await;
+            assert!([400, 422].contains(&code), "{all} {options}: {code} {said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grace_period_beyond_all_times_is_refused() {
+    let api = Api::start().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let mut pod = json!({"metadata": {"name": "bound"},
+        "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "busybox"}]}});
+    assert_eq!(api.json("POST", pods, &pod).await.0, 201);
+    let path = format!("{pods}/bound?gracePeriodSeconds=1000000000000000000");
+    let (code, said) = api.json("DELETE", &path, &Value::Null).await;
+    assert_eq!((code, &said["reason"]), (422, &json!("Invalid")), "{said}");
+    pod["metadata"]["name"] = "own".into();
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(1_000_000_000_000_000_000_i64);
+    if api.json("POST", pods, &pod).await.0 == 201 {
+        let (code, said) = api.json("DELETE", &format!("{pods}/own"), &Value::Null).await;
+        assert_eq!(code, 422, "{said}");
+    }
+    assert_eq!(api.json("GET", &format!("{pods}/bound"), &Value::Null).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_stay_inside_their_borders() {
+    let api = Api::start().await;
+    for name in api::strategy::SYSTEM_NAMESPACES {
+        let (code, said) = api.json("DELETE", &format!("/api/v1/namespaces/{name}"), &Value::Null).await;
+        assert_eq!(
+            (code, said["message"].as_str()),
+            (403, Some(&*format!("namespaces {name:?} is forbidden: this namespace may not be deleted")))
+        );
+    }
+    for resource in resources().iter().filter(|resource| resource.namespaced) {
+        let all = collection(resource).replace("/namespaces/default", "");
+        for method in ["DELETE", "POST", "PUT", "PATCH"] {
+            let (code, said) = api.json(method, &all, &object(resource, "x")).await;
+            assert_eq!((code, &said["reason"]), (405, &json!("MethodNotAllowed")), "{method} {all}: {said}");
+        }
+    }
+}
