@@ -11,6 +11,7 @@ pub mod request;
 pub mod rest;
 pub mod server;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -58,7 +59,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         true => Ok(()),
         false => Err("the watch cache is being filled from etcd".into()),
     });
-    let address = format!("{}:{}", config.advertise, config.port);
+    let address = SocketAddr::new(config.advertise, config.port);
     let rest = Arc::new(Rest::new(registry.clone(), config.kubelet_tls, health, address));
     let bootstrap = Bootstrap { registry, service_ip, address: config.advertise, port: config.port };
     let ready = cache.clone();

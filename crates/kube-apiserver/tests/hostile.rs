@@ -200,3 +200,33 @@ async fn deletions_stay_inside_their_borders() {
         }
     }
 }
+
+/// The cache may not know yet that a namespace goes: the store does.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_made_in_a_namespace_that_goes() {
+    let api = Api::start().await;
+    let object = json!({"metadata": {"name": "x"}});
+    for round in 0..20 {
+        let name = format!("going-{round}");
+        let made = api.json("POST", "/api/v1/namespaces", &json!({"metadata": {"name": name}})).await;
+        assert_eq!(made.0, 201, "{}", made.1);
+        let namespace = format!("/api/v1/namespaces/{name}");
+        let config_maps = format!("{namespace}/configmaps");
+        // Labels change the namespace, and are no reason to refuse anything.
+        let labels = json!({"metadata": {"labels": {"round": round.to_string()}}}).to_string();
+        let patch = "application/merge-patch+json";
+        let (labelled, made) = tokio::join!(
+            api.call("PATCH", &namespace, patch, labels.as_bytes()),
+            api.json("POST", &config_maps, &object)
+        );
+        assert_eq!((labelled.0, made.0), (200, 201), "{}", made.1);
+        // What comes after the deletion's answer is refused, however far the cache is.
+        assert_eq!(api.json("DELETE", &namespace, &Value::Null).await.0, 200);
+        let (code, said) = api.json("POST", &config_maps, &json!({"metadata": {"name": "late"}})).await;
+        assert_eq!(
+            (code, said["details"]["causes"][0]["reason"].as_str()),
+            (403, Some("NamespaceTerminating")),
+            "{said}"
+        );
+    }
+}

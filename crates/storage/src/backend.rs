@@ -37,6 +37,14 @@ impl Guard {
             Self::Absent(key) | Self::Unchanged(key, _) => key,
         }
     }
+
+    /// Whether it holds for what the key holds now.
+    pub fn holds(&self, now: Option<&Stored>) -> bool {
+        match self {
+            Self::Absent(_) => now.is_none(),
+            Self::Unchanged(_, revision) => now.map_or(0, |stored| stored.revision) == *revision,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -119,10 +119,7 @@ impl Backend for Memory {
 
     async fn commit(&self, guards: &[Guard], ops: Vec<Op>) -> Result<Outcome, Error> {
         let mut state = self.state()?;
-        let holds = |guard: &Guard| match guard {
-            Guard::Absent(key) => !state.keys.contains_key(key),
-            Guard::Unchanged(key, revision) => state.keys.get(key).map_or(0, |s| s.revision) == *revision,
-        };
+        let holds = |guard: &Guard| guard.holds(state.keys.get(guard.key()));
         if !guards.iter().all(holds) {
             return Ok(Outcome::Refused(guards.iter().map(|guard| state.keys.get(guard.key()).cloned()).collect()));
         }

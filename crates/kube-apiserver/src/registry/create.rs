@@ -8,12 +8,14 @@ use rand::Rng;
 use serde_json::Value;
 use storage::{Guard, Op, Outcome};
 
-use super::{Registry, Target, backend_status, claim_key, served};
+use super::{Current, Registry, Target, backend_status, claim_key, served};
 
 /// Without vowels and what looks like another, so that no words come out.
 const SUFFIX: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const GENERATED_PREFIX_LIMIT: usize = 58;
 const GENERATE_TRIES: usize = 8;
+/// A namespace is changed rarely, so this many in a row are not chance.
+const NAMESPACE_TRIES: usize = 32;
 
 impl Registry {
     /// `target` needs no name: the object has it, or a prefix for one. Returns the object as it is served.
@@ -39,9 +41,10 @@ impl Registry {
         }
         resource.strategy.default(&mut object);
         resource.strategy.prepare_for_create(&mut object);
-        if resource.namespaced {
-            self.namespace_takes(target, meta::name(&object)).await?;
-        }
+        let mut namespace = match resource.namespaced {
+            true => Some(self.namespace_takes(target, meta::name(&object), false).await?),
+            false => None,
+        };
         // What is chosen here must be chosen anew when it turns out to be taken; other objects need no copy for that.
         let chooses = !resource.strategy.wants(&object).is_empty();
         for attempt in 1.. {
@@ -63,6 +66,8 @@ impl Registry {
             }
             let claims = resource.strategy.claims(&attempted);
             let mut guards = vec![Guard::Absent(target.path())];
+            guards.extend(namespace.clone());
+            let claims_from = guards.len();
             guards.extend(claims.iter().map(|claim| Guard::Absent(claim_key(claim))));
             let time_to_live = resource.strategy.time_to_live().map(|_| self.event_ttl);
             let mut ops = vec![Op::Put { key: target.path(), value: stored.clone(), time_to_live }];
@@ -76,8 +81,23 @@ impl Registry {
                     object = if chooses { object } else { attempted };
                     set_name(&mut object, &generate(&prefix));
                 }
+                // The namespace was changed, or is going: what the cache knew of it is not enough.
+                Outcome::Refused(now)
+                    if namespace.as_ref().is_some_and(|guard| !guard.holds(now.get(1).and_then(Option::as_ref))) =>
+                {
+                    if attempt >= NAMESPACE_TRIES {
+                        return Err(Status::conflict(
+                            resource.group,
+                            resource.plural,
+                            &name,
+                            "its namespace keeps changing",
+                        ));
+                    }
+                    namespace = Some(self.namespace_takes(&target, &name, true).await?);
+                    object = if chooses { object } else { attempted };
+                }
                 Outcome::Refused(now) => {
-                    let taken = claims.iter().zip(now.iter().skip(1)).filter(|(_, now)| now.is_some());
+                    let taken = claims.iter().zip(now.iter().skip(claims_from)).filter(|(_, now)| now.is_some());
                     self.claims_taken(&target, &attempted, taken.map(|(claim, _)| claim), &allocated, attempt)?;
                     object = if chooses { object } else { attempted };
                 }
@@ -86,21 +106,21 @@ impl Registry {
         unreachable!("the loop only ends by returning")
     }
 
-    /// New objects need a namespace that is there to stay.
-    async fn namespace_takes(&self, target: &Target, name: &str) -> Result<(), Status> {
+    /// New objects need a namespace that is there to stay: it is a part of the transaction that it stays as it is.
+    async fn namespace_takes(&self, target: &Target, name: &str, fresh: bool) -> Result<Guard, Status> {
         let namespaces = Target::new("", "v1", "namespaces", "", &target.namespace);
-        let Some(namespaces) = namespaces else { return Ok(()) };
+        let namespaces = namespaces.ok_or_else(|| Status::internal("the catalog has no namespaces"))?;
+        let unchanged = |revision| Guard::Unchanged(namespaces.path(), revision);
         // Most namespaces stay, and their bytes show it.
-        let cached = self.cache.get(namespaces.kind, &namespaces.key());
-        if cached.is_some_and(|entry| !holds(&entry.bytes, b"\"deletionTimestamp\"")) {
-            return Ok(());
+        if !fresh
+            && let Some(entry) = self.cache.get(namespaces.kind, &namespaces.key())
+            && !holds(&entry.bytes, b"\"deletionTimestamp\"")
+        {
+            return Ok(unchanged(entry.revision));
         }
-        let document = match self.current(&namespaces, false).await {
-            Err(status) if status.code == 404 => return Err(namespaces.not_found()),
-            other => other?.document,
-        };
+        let Current { document, revision, .. } = self.current(&namespaces, true).await?;
         if !meta::is_deleting(&document) {
-            return Ok(());
+            return Ok(unchanged(revision));
         }
         let resource = target.resource();
         let namespace = &target.namespace;

@@ -47,7 +47,7 @@ impl Rest {
             ["version"] => ok(version()),
             ["api"] => match wants_aggregated(&request.headers) {
                 Some(version) => Ok(aggregated(true, version)),
-                None => ok(discovery::core_versions(&self.address)),
+                None => ok(discovery::core_versions(&self.address.to_string())),
             },
             ["apis"] => match wants_aggregated(&request.headers) {
                 Some(version) => Ok(aggregated(false, version)),

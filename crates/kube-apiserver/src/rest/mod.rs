@@ -9,6 +9,7 @@ mod objects;
 mod patch;
 mod watch;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub struct Rest {
     kubelets: Kubelets,
     health: daemon::Health,
     /// Told to clients that ask where the API is.
-    address: String,
+    address: SocketAddr,
     panics: Counter,
 }
 
@@ -61,12 +62,12 @@ impl Rest {
         registry: Arc<Registry>,
         kubelet_tls: Option<ClientTls>,
         mut health: daemon::Health,
-        address: String,
+        address: SocketAddr,
     ) -> Self {
         let panics = Counter::default();
         let help = "Requests that ended in a panic of their handler; each was answered with 500";
         health.registry().register("apiserver_request_panics", help, panics.clone());
-        Self { registry, kubelets: Kubelets::new(kubelet_tls), health, address, panics }
+        Self { registry, kubelets: Kubelets::new(kubelet_tls, address.ip()), health, address, panics }
     }
 
     /// A panic ends this request and nothing else.

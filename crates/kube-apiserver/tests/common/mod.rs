@@ -26,7 +26,7 @@ impl Api {
         let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
         let registry = Registry::new(backend, cache, ranges, 3600);
         let health = daemon::Health::unbound();
-        let api = Self { rest: Arc::new(Rest::new(registry, None, health, "127.0.0.1:6443".into())) };
+        let api = Self { rest: Arc::new(Rest::new(registry, None, health, "127.0.0.1:6443".parse().unwrap())) };
         for name in api::strategy::SYSTEM_NAMESPACES {
             let namespace = json!({"metadata": {"name": name}});
             let (code, body) = api.json("POST", "/api/v1/namespaces", &namespace).await;
