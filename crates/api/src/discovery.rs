@@ -49,10 +49,10 @@ pub fn resource_list(group: &str, version: &str) -> Option<Value> {
         list.push(json);
         for sub in resource.subresources {
             let mut json = json!({
-                "name": format!("{}/{}", resource.plural, sub.name()), "singularName": "",
-                "namespaced": resource.namespaced, "kind": resource.kind, "verbs": sub.verbs(),
+                "name": format!("{}/{}", resource.plural, sub.name), "singularName": "",
+                "namespaced": resource.namespaced, "kind": resource.kind, "verbs": sub.verbs,
             });
-            if let Some((group, version, kind)) = sub.body() {
+            if let Some((group, version, kind)) = sub.body {
                 json["kind"] = kind.into();
                 if !group.is_empty() {
                     json["group"] = group.into();
@@ -103,8 +103,8 @@ fn aggregated_resources(group: &str, version: &str) -> Vec<Value> {
         names(resource, &mut json);
         if !resource.subresources.is_empty() {
             let subresource = |sub: &catalog::Subresource| {
-                let body = sub.body().map_or_else(|| own.clone(), |(g, v, k)| kind(g, v, k));
-                json!({"subresource": sub.name(), "responseKind": body, "verbs": sub.verbs()})
+                let body = sub.body.map_or_else(|| own.clone(), |(g, v, k)| kind(g, v, k));
+                json!({"subresource": sub.name, "responseKind": body, "verbs": sub.verbs})
             };
             json["subresources"] = resource.subresources.iter().map(subresource).collect();
         }

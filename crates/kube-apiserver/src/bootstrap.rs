@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::catalog::Rules;
 use api::status::Status;
 use api::strategy::SYSTEM_NAMESPACES;
 use serde_json::{Value, json};
@@ -94,6 +95,6 @@ impl Bootstrap {
         let fresh = json!({"metadata": {"name": "kubernetes", "namespace": "default"},
             "subsets": [{"addresses": [own], "ports": ports}]});
         self.create_if_missing("endpoints", "default", "kubernetes", fresh).await?;
-        self.registry.update(&target, None, &change, false).await.map(|_| ())
+        self.registry.update(&target, Rules::Object, &change, false).await.map(|_| ())
     }
 }

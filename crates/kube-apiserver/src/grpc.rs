@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use api::catalog::Subresource;
+use api::catalog::{Handler, Rules, Subresource, View};
 use api::schema::decode::read_json;
 use api::selector::{FieldSelector, Selector};
 use api::status::Status;
@@ -61,7 +61,7 @@ fn status(status: Status) -> tonic::Status {
     tonic::Status::with_details(code, status.message.clone(), status.to_json().to_string().into())
 }
 
-fn target(resource: Option<Resource>) -> Result<(Target, Option<Subresource>), tonic::Status> {
+fn target(resource: Option<Resource>) -> Result<(Target, Option<&'static Subresource>), tonic::Status> {
     let resource = resource.ok_or_else(|| tonic::Status::invalid_argument("resource: required"))?;
     let Resource { group, version, resource, namespace, name, subresource } = resource;
     let target = Target::new(&group, &version, &resource, &namespace, &name);
@@ -73,15 +73,19 @@ fn target(resource: Option<Resource>) -> Result<(Target, Option<Subresource>), t
     Ok((target, sub))
 }
 
-/// What can be updated and patched in the resource's own form: the object, and the subresources that are parts of it.
-fn writable(resource: Option<Resource>) -> Result<(Target, Option<Subresource>), tonic::Status> {
+/// What can be updated and patched in the resource's own form: the object, and the views of it.
+fn writable(resource: Option<Resource>) -> Result<(Target, Option<View>), tonic::Status> {
     let (target, sub) = target(resource)?;
-    if let Some(sub) = sub.filter(|sub| sub.body().is_some() || !sub.verbs().contains(&"update")) {
-        let resource = target.resource();
-        let what = format!("{}/{}", resource.plural, sub.name());
-        return Err(status(Status::method_not_allowed(resource.group, &what, "update")));
-    }
-    Ok((target, sub))
+    let view = match sub {
+        None => None,
+        Some(Subresource { body: None, handler: Handler::View(view), .. }) => Some(*view),
+        Some(sub) => {
+            let resource = target.resource();
+            let what = format!("{}/{}", resource.plural, sub.name);
+            return Err(status(Status::method_not_allowed(resource.group, &what, "update")));
+        }
+    };
+    Ok((target, view))
 }
 
 fn selectors(labels: &str, fields: &str) -> Result<(Selector, FieldSelector), tonic::Status> {
@@ -184,10 +188,11 @@ impl Resources for Grpc {
 
     async fn update(&self, request: Request<WriteRequest>) -> Reply<Object> {
         let request = request.into_inner();
-        let (target, sub) = writable(request.resource)?;
+        let (target, view) = writable(request.resource)?;
         let document = document(&target, &request.json)?;
-        let change = |_: &Value| Ok(document.clone());
-        let bytes = self.registry.update(&target, sub, &change, request.dry_run).await.map_err(status)?;
+        let change = |current: &Value| Ok(view.map_or_else(|| document.clone(), |view| view.take(current, &document)));
+        let rules = view.map_or(Rules::Object, |view| view.rules);
+        let bytes = self.registry.update(&target, rules, &change, request.dry_run).await.map_err(status)?;
         Ok(Response::new(object(&target, bytes)))
     }
 
@@ -201,14 +206,19 @@ impl Resources for Grpc {
                 return Err(status(Status::bad_request("type: one of JSON, MERGE and STRATEGIC is required")));
             }
         };
-        let (target, sub) = writable(request.resource)?;
+        let (target, view) = writable(request.resource)?;
         let patch = Patch::read(media, &request.patch).map_err(status)?;
         let expected = Expected::for_resource(target.resource());
         let change = |current: &Value| {
             let patched = patch.apply(expected.schema, current.clone())?;
-            fit(patched, &expected, FieldValidation::Ignore, Vec::new()).map(|(value, _)| value)
+            let (patched, _) = fit(patched, &expected, FieldValidation::Ignore, Vec::new())?;
+            Ok(match view {
+                None => patched,
+                Some(view) => view.take(current, &patched),
+            })
         };
-        let bytes = self.registry.update(&target, sub, &change, false).await.map_err(status)?;
+        let rules = view.map_or(Rules::Object, |view| view.rules);
+        let bytes = self.registry.update(&target, rules, &change, false).await.map_err(status)?;
         Ok(Response::new(object(&target, bytes)))
     }
 

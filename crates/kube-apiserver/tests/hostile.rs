@@ -78,7 +78,7 @@ async fn hostile_bodies_are_refused_and_change_nothing() {
         let (code, made) = api.json("POST", &all, &object(resource, name)).await;
         assert_eq!(code, 201, "{}: {made}", resource.kind);
         let mut places = vec![one.clone()];
-        places.extend(resource.subresources.iter().map(|sub| format!("{one}/{}", sub.name())));
+        places.extend(resource.subresources.iter().map(|sub| format!("{one}/{}", sub.name)));
         for (what, media, body) in bodies() {
             let mut requests: Vec<(&str, &str)> =
                 places.iter().flat_map(|p| [("PUT", &**p), ("PATCH", &**p)]).collect();

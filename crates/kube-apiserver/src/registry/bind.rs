@@ -1,6 +1,6 @@
 //! Assigning pods to nodes: the `binding` subresource and the scheduler's stream.
 
-use api::catalog::Subresource;
+use api::catalog::Rules;
 use api::meta;
 use api::status::Status;
 use api::strategy;
@@ -29,6 +29,6 @@ impl Registry {
             strategy::bind(&mut bound, node, annotations, &now)?;
             Ok(bound)
         };
-        self.update(pod, Some(Subresource::Binding), &change, dry_run).await.map(|_| ())
+        self.update(pod, Rules::Checked, &change, dry_run).await.map(|_| ())
     }
 }

@@ -1,8 +1,8 @@
 //! Changing objects: replace, patch, status and the other subresources. All are a function from the object as it is
 //! to the object as it should be, tried again when somebody else was faster.
 
-use api::catalog::Subresource;
-use api::meta::{self, metadata_mut, object_mut};
+use api::catalog::Rules;
+use api::meta::{self, metadata_mut};
 use api::status::Status;
 use api::strategy;
 use bytes::Bytes;
@@ -23,13 +23,13 @@ impl Registry {
     pub async fn update(
         &self,
         target: &Target,
-        sub: Option<Subresource>,
+        rules: Rules,
         change: Change<'_>,
         dry_run: bool,
     ) -> Result<Bytes, Status> {
         let mut current = self.current(target, false).await?;
         for attempt in 1..=TRIES {
-            let decided = self.decide(target, sub, change, &current);
+            let decided = self.decide(target, rules, change, &current);
             // What a lagging cache makes impossible may be possible, and what it makes needless may be needed.
             let settled = matches!(&decided, Ok(Decided::Write { .. } | Decided::Remove));
             if !settled && !current.fresh {
@@ -81,26 +81,15 @@ impl Registry {
         Err(Status::stale(resource.group, resource.plural, &target.name))
     }
 
-    fn decide(
-        &self,
-        target: &Target,
-        sub: Option<Subresource>,
-        change: Change<'_>,
-        current: &Current,
-    ) -> Result<Decided, Status> {
+    fn decide(&self, target: &Target, rules: Rules, change: Change<'_>, current: &Current) -> Result<Decided, Status> {
         let resource = target.resource();
         let mut document = change(&current.document)?;
         scope(target, &mut document)?;
         check_identity(target, &document, &current.document)?;
         let old = &current.document;
-        let mut document = match sub {
-            Some(Subresource::Status) => with_status(old, document),
-            Some(Subresource::Finalize) => with_finalizers(old, &document),
-            _ => document,
-        };
         keep_system_fields(&mut document, old);
-        let errors = match sub {
-            None | Some(Subresource::Scale) => {
+        let errors = match rules {
+            Rules::Object => {
                 resource.strategy.default(&mut document);
                 resource.strategy.prepare_for_update(&mut document, old);
                 if resource.generation && spec_changed(&document, old) {
@@ -109,13 +98,13 @@ impl Registry {
                 }
                 strategy::validate_update(resource.strategy, &document, old, resource.namespaced)
             }
-            Some(Subresource::Status) => {
+            Rules::Status => {
                 let mut errors = api::field::Errors::default();
                 api::validation::meta::validate(&document, resource.namespaced, |_| Vec::new(), &mut errors);
                 resource.strategy.validate_status(&document, old, &mut errors);
                 errors
             }
-            Some(Subresource::Binding | Subresource::Finalize | Subresource::Log) => api::field::Errors::default(),
+            Rules::Checked => api::field::Errors::default(),
         };
         if !errors.is_empty() {
             return Err(Status::invalid(resource.group, resource.kind, &target.name, &errors));
@@ -185,34 +174,6 @@ fn keep_system_fields(document: &mut Value, old: &Value) {
     }
     metadata.remove("selfLink");
     metadata.remove("managedFields");
-}
-
-/// Through `status` change the status, labels and annotations, and nothing else.
-fn with_status(old: &Value, mut document: Value) -> Value {
-    let mut result = old.clone();
-    match document.get_mut("status").map(Value::take) {
-        Some(status) => result["status"] = status,
-        None => {
-            result.as_object_mut().map(|fields| fields.remove("status"));
-        }
-    }
-    for field in ["labels", "annotations"] {
-        match document["metadata"].get(field) {
-            Some(value) => metadata_mut(&mut result).insert(field.into(), value.clone()),
-            None => metadata_mut(&mut result).remove(field),
-        };
-    }
-    result
-}
-
-fn with_finalizers(old: &Value, document: &Value) -> Value {
-    let mut result = old.clone();
-    let spec = object_mut(&mut result, "spec");
-    match document["spec"].get("finalizers") {
-        Some(finalizers) => spec.insert("finalizers".into(), finalizers.clone()),
-        None => spec.remove("finalizers"),
-    };
-    result
 }
 
 fn spec_changed(document: &Value, old: &Value) -> bool {

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::catalog::Subresource;
+use api::catalog::Handler;
 use api::status::Status;
 use bytes::{Bytes, BytesMut};
 use daemon::panics::Guarded;
@@ -133,24 +133,37 @@ impl Rest {
             "" => None,
             name => Some(resource.subresource(name).ok_or_else(Status::no_such_resource)?),
         };
-        let refused = |verb: &str| Status::method_not_allowed(resource.group, resource.plural, verb);
-        match (&request.method, sub) {
-            (&Method::GET, Some(Subresource::Log)) => self.logs(request, &target).await,
-            (&Method::GET, None) if collection => self.collection(request, &target).await,
-            (&Method::GET, sub) if sub.is_none_or(|sub| sub.verbs().contains(&"get")) => {
-                self.get(request, &target, sub).await
-            }
-            (&Method::POST, None) if collection => self.create(request, &target, body).await,
-            (&Method::POST, Some(Subresource::Binding)) => self.bind(request, &target, body).await,
-            (&Method::PUT, sub) if !collection && sub.is_none_or(|sub| sub.verbs().contains(&"update")) => {
-                self.replace(request, &target, sub, body).await
-            }
-            (&Method::PATCH, sub) if !collection && sub.is_none_or(|sub| sub.verbs().contains(&"patch")) => {
-                self.patch(request, &target, sub, body).await
-            }
-            (&Method::DELETE, None) if collection => self.delete_collection(request, &target, body).await,
-            (&Method::DELETE, None) => self.delete(request, &target, body).await,
-            (method, _) => Err(refused(&method.as_str().to_lowercase())),
+        let method = request.method.as_str();
+        let refused = || Status::method_not_allowed(resource.group, resource.plural, &method.to_lowercase());
+        let Some(sub) = sub else {
+            return match (method, collection) {
+                ("GET" | "HEAD", true) => self.collection(request, &target).await,
+                ("GET" | "HEAD", false) => self.get(request, &target, None).await,
+                ("POST", true) => self.create(request, &target, body).await,
+                ("PUT", false) => self.replace(request, &target, None, body).await,
+                ("PATCH", false) => self.patch(request, &target, None, body).await,
+                ("DELETE", true) => self.delete_collection(request, &target, body).await,
+                ("DELETE", false) => self.delete(request, &target, body).await,
+                _ => Err(refused()),
+            };
+        };
+        let verb = match method {
+            "GET" | "HEAD" => "get",
+            "POST" => "create",
+            "PUT" => "update",
+            "PATCH" => "patch",
+            _ => return Err(refused()),
+        };
+        if !sub.verbs.contains(&verb) {
+            return Err(refused());
+        }
+        match (&sub.handler, verb) {
+            (Handler::View(view), "get") => self.get(request, &target, Some((sub, view))).await,
+            (Handler::View(view), "update") => self.replace(request, &target, Some((sub, view)), body).await,
+            (Handler::View(view), "patch") => self.patch(request, &target, Some((sub, view)), body).await,
+            (Handler::View(_), _) => Err(refused()),
+            (Handler::Bind, _) => self.bind(request, &target, body).await,
+            (Handler::Logs, _) => self.logs(request, &target).await,
         }
     }
 }

@@ -1,9 +1,8 @@
 //! One object: get, create, replace, patch, delete, and its subresources.
 
-use api::catalog::{Resource, Subresource};
+use api::catalog::{Resource, Rules, Subresource, View};
 use api::columns;
 use api::meta;
-use api::selector::{Labels, Selector};
 use api::status::Status;
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
@@ -20,17 +19,14 @@ impl Rest {
         &self,
         request: &Request,
         target: &Target,
-        sub: Option<Subresource>,
+        sub: Option<(&Subresource, &View)>,
     ) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
         let object = match request.query.number("resourceVersion")? {
             Some(version) => self.registry.get_cached(target, version).await?,
             None => self.registry.get(target).await?,
         };
-        if sub == Some(Subresource::Scale) {
-            return Ok(negotiate::json(StatusCode::OK, &scale_of(&parse(&object.bytes)?)));
-        }
-        shown(target.resource(), StatusCode::OK, object.bytes.clone(), &accepted)
+        viewed(target.resource(), sub, object.bytes.clone(), &accepted)
     }
 
     pub(super) async fn create(
@@ -63,26 +59,22 @@ impl Rest {
         &self,
         request: &Request,
         target: &Target,
-        sub: Option<Subresource>,
+        sub: Option<(&Subresource, &View)>,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
         let dry_run = request.query.dry_run("UpdateOptions")?;
-        if sub == Some(Subresource::Scale) {
-            let (scale, warnings) = decode(request, &Expected::of("autoscaling", "v1", "Scale"), &body)?;
-            let bytes = self.registry.update(target, None, &|current| scaled(current, &scale), dry_run).await?;
-            return Ok(with_warnings(negotiate::json(StatusCode::OK, &scale_of(&parse(&bytes)?)), &warnings));
-        }
-        let (object, warnings) = decode(request, &Expected::for_resource(target.resource()), &body)?;
-        let bytes = self.registry.update(target, sub, &|_| Ok(object.clone()), dry_run).await?;
-        Ok(with_warnings(shown(target.resource(), StatusCode::OK, bytes, &accepted)?, &warnings))
+        let (sent, warnings) = decode(request, &expected(target.resource(), sub), &body)?;
+        let change = |current: &Value| Ok(sub.map_or_else(|| sent.clone(), |(_, view)| view.take(current, &sent)));
+        let bytes = self.registry.update(target, rules(sub), &change, dry_run).await?;
+        Ok(with_warnings(viewed(target.resource(), sub, bytes, &accepted)?, &warnings))
     }
 
     pub(super) async fn patch(
         &self,
         request: &Request,
         target: &Target,
-        sub: Option<Subresource>,
+        sub: Option<(&Subresource, &View)>,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
@@ -90,26 +82,19 @@ impl Rest {
         let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
         let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         let patch = Patch::read(content_type, &body)?;
+        let expected = expected(target.resource(), sub);
         let warnings = std::sync::Mutex::new(Vec::new());
-        let patched = |document: Value, expected: &Expected| {
-            let patched = patch.apply(expected.schema, document)?;
-            let (fitted, told) = fit(patched, expected, validation, Vec::new())?;
+        let change = |current: &Value| {
+            let shown = sub.map_or_else(|| current.clone(), |(_, view)| view.show(current));
+            let (patched, told) = fit(patch.apply(expected.schema, shown)?, &expected, validation, Vec::new())?;
             *warnings.lock().expect("no holder panics") = told;
-            Ok::<_, Status>(fitted)
+            Ok(match sub {
+                None => patched,
+                Some((_, view)) => view.take(current, &patched),
+            })
         };
-        let bytes = if sub == Some(Subresource::Scale) {
-            let expected = Expected::of("autoscaling", "v1", "Scale");
-            let change = |current: &Value| scaled(current, &patched(scale_of(current), &expected)?);
-            self.registry.update(target, None, &change, dry_run).await?
-        } else {
-            let expected = Expected::for_resource(target.resource());
-            self.registry.update(target, sub, &|current| patched(current.clone(), &expected), dry_run).await?
-        };
-        let response = if sub == Some(Subresource::Scale) {
-            negotiate::json(StatusCode::OK, &scale_of(&parse(&bytes)?))
-        } else {
-            shown(target.resource(), StatusCode::OK, bytes, &accepted)?
-        };
+        let bytes = self.registry.update(target, rules(sub), &change, dry_run).await?;
+        let response = viewed(target.resource(), sub, bytes, &accepted)?;
         let warnings = warnings.into_inner().expect("no holder panics");
         Ok(with_warnings(response, &warnings))
     }
@@ -161,6 +146,34 @@ fn decode(request: &Request, expected: &Expected, body: &Bytes) -> Result<(Value
     fit(value, expected, validation, duplicates)
 }
 
+/// What a body must be.
+fn expected(resource: &Resource, sub: Option<(&Subresource, &View)>) -> Expected {
+    match sub.and_then(|(sub, _)| sub.body) {
+        Some((group, version, kind)) => Expected::of(group, version, kind),
+        None => Expected::for_resource(resource),
+    }
+}
+
+fn rules(sub: Option<(&Subresource, &View)>) -> Rules {
+    sub.map_or(Rules::Object, |(_, view)| view.rules)
+}
+
+/// An object, or the view of it, in the form that the client wants.
+fn viewed(
+    resource: &Resource,
+    sub: Option<(&Subresource, &View)>,
+    bytes: Bytes,
+    accepted: &Accepted,
+) -> Result<Response<Body>, Status> {
+    match sub {
+        Some((sub, view)) if sub.body.is_some() => {
+            let shown = view.show(&parse(&bytes)?).to_string();
+            Ok(encoded(StatusCode::OK, shown.into(), accepted.yaml))
+        }
+        _ => shown(resource, StatusCode::OK, bytes, accepted),
+    }
+}
+
 /// One object in the form that the client wants.
 fn shown(resource: &Resource, code: StatusCode, bytes: Bytes, accepted: &Accepted) -> Result<Response<Body>, Status> {
     match &accepted.form {
@@ -183,39 +196,4 @@ fn shown(resource: &Resource, code: StatusCode, bytes: Bytes, accepted: &Accepte
 pub(super) fn partial(object: &Value, version: &str) -> Value {
     let api_version = format!("meta.k8s.io/{version}");
     json!({"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": object["metadata"]})
-}
-
-/// The `scale` of an object that has `spec.replicas`, `status.replicas` and `spec.selector`.
-fn scale_of(object: &Value) -> Value {
-    let metadata = &object["metadata"];
-    let mut scale = json!({
-        "kind": "Scale", "apiVersion": "autoscaling/v1",
-        "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
-            "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"]},
-        "spec": {"replicas": object["spec"]["replicas"]},
-        "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)},
-    });
-    let selector = object["spec"]["selector"].as_object().into_iter().flatten();
-    let labels: Labels = selector.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect();
-    if !labels.is_empty() {
-        scale["status"]["selector"] = Selector::from_labels(&labels).to_string().into();
-    }
-    scale
-}
-
-/// The object with the replicas of a scale.
-fn scaled(current: &Value, scale: &Value) -> Result<Value, Status> {
-    let mut object = current.clone();
-    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
-    object["spec"]["replicas"] = replicas.into();
-    // A version or uid that the client has read must still be the current one.
-    for field in ["resourceVersion", "uid"] {
-        let wanted = meta::text(scale, field);
-        if !wanted.is_empty() {
-            object["metadata"][field] = wanted.into();
-        }
-    }
-    // Another name or none is refused as it is for the object itself.
-    object["metadata"]["name"] = meta::name(scale).into();
-    Ok(object)
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::{Map, Value, json};
 
 use super::{Field, ObjectSchema, Schemas, Shape, TypeId, builtin, descriptions};
-use crate::catalog::{self, Resource, Subresource};
+use crate::catalog::{self, Handler, Resource, Subresource};
 
 pub use wire::encode as encode_v2;
 
@@ -98,7 +98,7 @@ impl Document {
         } else {
             format!("{prefix}/{}", resource.plural)
         };
-        let operations = |document: &mut Self, list: &[(&str, &str)], sub: Option<Subresource>| {
+        let operations = |document: &mut Self, list: &[(&str, &str)], sub: Option<&Subresource>| {
             let operation =
                 |(method, action): &(&str, &str)| ((*method).to_owned(), document.operation(resource, action, sub));
             list.iter().map(operation).collect::<Map<_, _>>()
@@ -113,7 +113,7 @@ impl Document {
         self.paths.insert(format!("{collection}/{{name}}"), path.into());
         for sub in resource.subresources {
             let methods: Vec<(&str, &str)> = sub
-                .verbs()
+                .verbs
                 .iter()
                 .map(|verb| match *verb {
                     "create" => ("post", "post"),
@@ -122,9 +122,9 @@ impl Document {
                     _ => ("get", "get"),
                 })
                 .collect();
-            let mut path = operations(self, &methods, Some(*sub));
+            let mut path = operations(self, &methods, Some(sub));
             path.insert("parameters".into(), self.path_parameters(resource, true));
-            self.paths.insert(format!("{collection}/{{name}}/{}", sub.name()), path.into());
+            self.paths.insert(format!("{collection}/{{name}}/{}", sub.name), path.into());
         }
     }
 
@@ -160,8 +160,8 @@ impl Document {
         parameter
     }
 
-    fn operation(&mut self, resource: &Resource, action: &str, sub: Option<Subresource>) -> Value {
-        let body = sub.and_then(Subresource::body);
+    fn operation(&mut self, resource: &Resource, action: &str, sub: Option<&Subresource>) -> Value {
+        let body = sub.and_then(|sub| sub.body);
         let (group, version, kind) = body.unwrap_or((resource.group, resource.version, resource.kind));
         let schema = self.schemas.of_kind(group, version, kind).unwrap_or(resource.schema);
         self.wanted.insert(schema);
@@ -188,7 +188,8 @@ impl Document {
             query("timeoutSeconds", "integer", "");
             query("watch", "boolean", "");
         }
-        if sub == Some(Subresource::Log) {
+        let logs = sub.is_some_and(|sub| matches!(sub.handler, Handler::Logs));
+        if logs {
             query("container", "string", "");
             for name in ["follow", "previous", "timestamps"] {
                 query(name, "boolean", "");
@@ -213,7 +214,7 @@ impl Document {
             "patch" => Some(String::new()),
             _ => None,
         };
-        let id = format!("{action}{}{}{}", resource.version, resource.kind, sub.map_or("", Subresource::name));
+        let id = format!("{action}{}{}{}", resource.version, resource.kind, sub.map_or("", |sub| sub.name));
         let mut operation = json!({"operationId": id, "x-kubernetes-action": action,
             GVK: {"group": group, "version": version, "kind": kind}});
         let schema_of = |reference: &str| match reference {
@@ -229,7 +230,7 @@ impl Document {
         } else {
             vec!["application/json"]
         };
-        let answer = if sub == Some(Subresource::Log) { json!({"type": "string"}) } else { schema_of(&answer) };
+        let answer = if logs { json!({"type": "string"}) } else { schema_of(&answer) };
         match self.version {
             Version::V2 => {
                 if let Some(request) = request {

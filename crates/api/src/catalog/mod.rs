@@ -1,11 +1,15 @@
 //! The resources that the API has: one row each. Routing, discovery, OpenAPI, storage keys, gRPC dispatch and tables
 //! read these rows; there are no handlers per kind. A new kind is a row and, where it has rules, a strategy.
 
+mod subresource;
+
 use std::sync::LazyLock;
 
 use crate::columns::{self, Column};
 use crate::schema::{TypeId, builtin};
 use crate::strategy::{self, Strategy};
+
+pub use subresource::*;
 
 pub struct Resource {
     pub group: &'static str,
@@ -28,52 +32,15 @@ pub struct Resource {
     pub schema: TypeId,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subresource {
-    Status,
-    Scale,
-    Binding,
-    Log,
-    Finalize,
-}
-
 pub const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-
-impl Subresource {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Scale => "scale",
-            Self::Binding => "binding",
-            Self::Log => "log",
-            Self::Finalize => "finalize",
-        }
-    }
-    pub fn verbs(self) -> &'static [&'static str] {
-        match self {
-            Self::Status | Self::Scale => &["get", "patch", "update"],
-            Self::Binding => &["create"],
-            Self::Log => &["get"],
-            Self::Finalize => &["update"],
-        }
-    }
-    /// Group, version and kind of the body, where it is not the resource's own.
-    pub fn body(self) -> Option<(&'static str, &'static str, &'static str)> {
-        match self {
-            Self::Scale => Some(("autoscaling", "v1", "Scale")),
-            Self::Binding => Some(("", "v1", "Binding")),
-            Self::Status | Self::Log | Self::Finalize => None,
-        }
-    }
-}
 
 impl Resource {
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
     }
 
-    pub fn subresource(&self, name: &str) -> Option<Subresource> {
-        self.subresources.iter().copied().find(|sub| sub.name() == name)
+    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
+        self.subresources.iter().find(|sub| sub.name == name)
     }
 
     /// `pods`, `leases.coordination.k8s.io`: unique in the catalog, and the folder of its keys in etcd.
@@ -106,7 +73,6 @@ fn row(group: &'static str, version: &'static str, kind: &'static str, plural: &
 
 /// All resources, in the order of discovery.
 pub fn resources() -> &'static [Resource] {
-    use Subresource::{Binding, Finalize, Log, Scale, Status};
     static RESOURCES: LazyLock<Vec<Resource>> = LazyLock::new(|| {
         vec![
             Resource {
@@ -143,7 +109,7 @@ pub fn resources() -> &'static [Resource] {
             Resource {
                 short_names: &["ns"],
                 namespaced: false,
-                subresources: &[Status, Finalize],
+                subresources: &[STATUS, FINALIZE],
                 selectable: &["status.phase"],
                 columns: columns::NAMESPACES,
                 strategy: &strategy::Namespaces,
@@ -152,7 +118,7 @@ pub fn resources() -> &'static [Resource] {
             Resource {
                 short_names: &["no"],
                 namespaced: false,
-                subresources: &[Status],
+                subresources: &[STATUS],
                 selectable: &["spec.unschedulable"],
                 columns: columns::NODES,
                 strategy: &strategy::Nodes,
@@ -161,7 +127,7 @@ pub fn resources() -> &'static [Resource] {
             Resource {
                 short_names: &["po"],
                 categories: &["all"],
-                subresources: &[Status, Binding, Log],
+                subresources: &[STATUS, BINDING, LOG],
                 generation: true,
                 selectable: &[
                     "spec.nodeName",
@@ -180,7 +146,7 @@ pub fn resources() -> &'static [Resource] {
             Resource {
                 short_names: &["rc"],
                 categories: &["all"],
-                subresources: &[Status, Scale],
+                subresources: &[STATUS, SCALE],
                 generation: true,
                 selectable: &["status.replicas"],
                 columns: columns::REPLICATION_CONTROLLERS,
@@ -196,7 +162,7 @@ pub fn resources() -> &'static [Resource] {
             Resource {
                 short_names: &["svc"],
                 categories: &["all"],
-                subresources: &[Status],
+                subresources: &[STATUS],
                 selectable: &["spec.clusterIP", "spec.type"],
                 columns: columns::SERVICES,
                 strategy: &strategy::Services,

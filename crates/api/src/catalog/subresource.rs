@@ -1,0 +1,191 @@
+//! Subresources: name, verbs, body and handler, in one row each. The handlers that are pure stand here; what needs I/O is named
+//! here and done by kube-apiserver.
+
+use serde_json::{Value, json};
+
+use crate::meta::{self, metadata_mut, object_mut};
+
+/// Group, version and kind.
+pub type Kind = (&'static str, &'static str, &'static str);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Subresource {
+    pub name: &'static str,
+    pub verbs: &'static [&'static str],
+    /// What is sent and answered, where it is not the resource's own kind.
+    pub body: Option<Kind>,
+    pub handler: Handler,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Handler {
+    /// Another way to see and write the object.
+    View(View),
+    /// Assigns a pod to a node.
+    Bind,
+    /// What a container has printed. Takes over the connection.
+    Logs,
+}
+
+/// Something that is read out of the object, and written back into it.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// `None`: the object as it is.
+    show: Option<fn(&Value) -> Value>,
+    /// The object as it is with what the view may change of what the client sent.
+    take: fn(&Value, &Value) -> Value,
+    pub rules: Rules,
+}
+
+/// What an update of an object has to hold to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// All that the strategy knows of the object; its status is kept.
+    Object,
+    /// The strategy's rules for the status.
+    Status,
+    /// The change comes from code that has checked it.
+    Checked,
+}
+
+impl View {
+    pub fn show(&self, object: &Value) -> Value {
+        self.show.map_or_else(|| object.clone(), |show| show(object))
+    }
+
+    /// The changed object. Name, version and uid are the client's, so that the caller can compare them with what is there.
+    pub fn take(&self, object: &Value, sent: &Value) -> Value {
+        let mut taken = (self.take)(object, sent);
+        for field in ["name", "namespace", "resourceVersion", "uid"] {
+            let metadata = metadata_mut(&mut taken);
+            match sent.get("metadata").and_then(|metadata| metadata.get(field)) {
+                Some(value) => metadata.insert(field.into(), value.clone()),
+                None => metadata.remove(field),
+            };
+        }
+        taken
+    }
+}
+
+const GET_AND_WRITE: &[&str] = &["get", "patch", "update"];
+
+pub const STATUS: Subresource = Subresource {
+    name: "status",
+    verbs: GET_AND_WRITE,
+    body: None,
+    handler: Handler::View(View { show: None, take: with_status, rules: Rules::Status }),
+};
+
+pub const FINALIZE: Subresource = Subresource {
+    name: "finalize",
+    verbs: &["update"],
+    body: None,
+    handler: Handler::View(View { show: None, take: with_finalizers, rules: Rules::Checked }),
+};
+
+/// The one of replication controllers, whose selector is a map.
+pub const SCALE: Subresource = Subresource {
+    name: "scale",
+    verbs: GET_AND_WRITE,
+    body: Some(("autoscaling", "v1", "Scale")),
+    handler: Handler::View(View { show: Some(scale_of), take: with_replicas, rules: Rules::Object }),
+};
+
+pub const BINDING: Subresource =
+    Subresource { name: "binding", verbs: &["create"], body: Some(("", "v1", "Binding")), handler: Handler::Bind };
+
+pub const LOG: Subresource = Subresource { name: "log", verbs: &["get"], body: None, handler: Handler::Logs };
+
+/// The status, labels and annotations, and nothing else.
+fn with_status(object: &Value, sent: &Value) -> Value {
+    let mut result = object.clone();
+    let fields = result.as_object_mut().expect("what is stored is an object");
+    match sent.get("status") {
+        Some(status) => fields.insert("status".into(), status.clone()),
+        None => fields.remove("status"),
+    };
+    for field in ["labels", "annotations"] {
+        match sent.get("metadata").and_then(|metadata| metadata.get(field)) {
+            Some(value) => metadata_mut(&mut result).insert(field.into(), value.clone()),
+            None => metadata_mut(&mut result).remove(field),
+        };
+    }
+    result
+}
+
+/// What keeps a namespace.
+fn with_finalizers(object: &Value, sent: &Value) -> Value {
+    let mut result = object.clone();
+    let spec = object_mut(&mut result, "spec");
+    match sent.pointer("/spec/finalizers") {
+        Some(finalizers) => spec.insert("finalizers".into(), finalizers.clone()),
+        None => spec.remove("finalizers"),
+    };
+    result
+}
+
+fn scale_of(object: &Value) -> Value {
+    let selector = meta::at(object, "spec.selector").and_then(Value::as_object).into_iter().flatten();
+    let selector = selector.map(|(label, value)| format!("{label}={}", value.as_str().unwrap_or("")));
+    let mut metadata = json!({});
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        let text = meta::text(object, field);
+        if !text.is_empty() {
+            metadata[field] = text.into();
+        }
+    }
+    let replicas = |part: &str| meta::at(object, part).and_then(Value::as_i64).unwrap_or(0);
+    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "spec": {"replicas": replicas("spec.replicas")},
+        "status": {"replicas": replicas("status.replicas"), "selector": selector.collect::<Vec<_>>().join(",")}})
+}
+
+fn with_replicas(object: &Value, scale: &Value) -> Value {
+    let mut result = object.clone();
+    let replicas = meta::at(scale, "spec.replicas").and_then(Value::as_i64).unwrap_or(0);
+    object_mut(&mut result, "spec").insert("replicas".into(), replicas.into());
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(sub: Subresource) -> View {
+        match sub.handler {
+            Handler::View(view) => view,
+            other => panic!("{other:?} is no view"),
+        }
+    }
+
+    fn controller() -> Value {
+        json!({"kind": "ReplicationController", "apiVersion": "v1",
+            "metadata": {"name": "x", "namespace": "n", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"}},
+            "spec": {"replicas": 2, "selector": {"a": "b", "c": "d"}}, "status": {"replicas": 1}})
+    }
+
+    #[test]
+    fn a_scale_is_a_view_of_the_object_and_goes_back_into_it() {
+        let mut scale = view(SCALE).show(&controller());
+        assert_eq!(scale["spec"], json!({"replicas": 2}));
+        assert_eq!(scale["status"], json!({"replicas": 1, "selector": "a=b,c=d"}));
+        scale["spec"]["replicas"] = 5.into();
+        scale["metadata"]["resourceVersion"] = "6".into();
+        let mut expected = controller();
+        expected["spec"]["replicas"] = 5.into();
+        expected["metadata"]["resourceVersion"] = "6".into();
+        assert_eq!(view(SCALE).take(&controller(), &scale), expected);
+    }
+
+    #[test]
+    fn status_and_finalizers_change_nothing_else() {
+        let sent = json!({"metadata": {"name": "x", "labels": {"c": "d"}, "finalizers": ["no"]},
+            "spec": {"replicas": 9, "finalizers": ["f"]}, "status": {"replicas": 3}});
+        let taken = view(STATUS).take(&controller(), &sent);
+        assert_eq!((&taken["status"], &taken["spec"]), (&sent["status"], &controller()["spec"]));
+        assert_eq!(taken["metadata"], json!({"name": "x", "labels": {"c": "d"}}));
+        let taken = view(FINALIZE).take(&controller(), &sent);
+        assert_eq!(taken["spec"], json!({"replicas": 2, "selector": {"a": "b", "c": "d"}, "finalizers": ["f"]}));
+        assert_eq!(taken["status"], controller()["status"]);
+    }
+}
