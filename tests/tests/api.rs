@@ -120,7 +120,7 @@ fn bad_input_is_refused_with_a_path_and_changes_nothing() {
             "deep nesting",
             PODS,
             format!("{{\"spec\":{}{}}}", "[".repeat(5000), "]".repeat(5000)),
-            400,
+            413,
             "nested deeper than",
         ),
     ];

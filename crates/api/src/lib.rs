@@ -3,11 +3,13 @@
 //! No I/O, no clock but what callers pass in, no storage. kube-apiserver serves it; kubectl and the daemons use its
 //! quantities, selectors and patches.
 
+pub mod budget;
 pub mod catalog;
 pub mod columns;
 pub mod discovery;
 pub mod field;
 pub mod meta;
+pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
@@ -15,3 +17,4 @@ pub mod status;
 pub mod strategy;
 pub mod tolerations;
 pub mod validation;
+pub mod yaml;

@@ -102,8 +102,7 @@ fn object(target: &Target, json: Bytes) -> Object {
 
 fn document(target: &Target, json: &Bytes) -> Result<Value, tonic::Status> {
     let mut duplicates = Vec::new();
-    let value = read_json(json, &mut duplicates)
-        .map_err(|e| status(Status::bad_request(format!("the object is not JSON: {e}"))))?;
+    let value = read_json(json, &mut duplicates).map_err(|e| status(e.status("the object is not JSON")))?;
     if !value.is_object() {
         return Err(status(Status::bad_request("the object is not a JSON object")));
     }

@@ -63,6 +63,11 @@ fn bodies() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     table.extend([
         ("protobuf of nothing", "application/vnd.kubernetes.protobuf", b"k8s\0".to_vec()),
         ("garbage as protobuf", "application/vnd.kubernetes.protobuf", b"k8s\0\x0a\xff\xff\xff\xff\x0f".to_vec()),
+        ("YAML whose aliases are sixteen million values", "application/yaml", {
+            let list = vec!["1"; 4000].join(",");
+            let aliases = vec!["*a"; 4000].join(",");
+            format!("a: &a [{list}]\nb: [{aliases}]\n").into_bytes()
+        }),
         ("YAML that is a list", "application/yaml", b"- 1".to_vec()),
         ("an unknown form", "application/x-nope", b"{}".to_vec()),
     ]);

@@ -3,14 +3,9 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde::de::Deserialize;
 use serde_json::Value;
-use serde_yaml::Value as Yaml;
 
 use crate::error::{Error, Result, fail};
-
-/// The YAML reader's words for what stands behind a document's end, such as a superfluous brace.
-const TOO_MANY: &str = "deserializing from YAML containing more than one document is not supported";
 
 /// An object, and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,76 +85,13 @@ fn json_documents(text: &str) -> Option<Vec<Value>> {
 }
 
 fn yaml_documents(source: &str, text: &str) -> Result<Vec<Value>> {
-    let mut documents = Vec::new();
-    let mut first_line = 0;
-    for document in split(text) {
-        let wrong = |at: Option<usize>, why: String| {
-            let why = why.replace(TOO_MANY, "did not find the end of the document where its first value ends");
-            let line = at.map(|line| format!("line {}: ", first_line + line)).unwrap_or_default();
-            Error::Message(format!("error parsing {source}: error converting YAML to JSON: yaml: {line}{why}"))
-        };
-        let parsed = Yaml::deserialize(serde_yaml::Deserializer::from_str(&document)).and_then(|mut yaml| {
-            yaml.apply_merge()?;
-            Ok(yaml)
-        });
-        let yaml = parsed.map_err(|e| {
-            let text = e.to_string();
-            wrong(e.location().map(|l| l.line()), text.split(" at line ").next().unwrap_or(&text).to_owned())
-        })?;
-        match to_json(yaml).map_err(|why| wrong(None, why))? {
-            Value::Null => {}
-            json => documents.push(json),
-        }
-        first_line += document.lines().count() + 1;
+    let wrong =
+        |why: &str| Error::Message(format!("error parsing {source}: error converting YAML to JSON: yaml: {why}"));
+    let documents = api::yaml::read_documents(text.as_bytes()).map_err(|e| wrong(&e.to_string()))?;
+    if let Some(repeated) = documents.iter().find_map(|document| document.repeated.first()) {
+        return Err(wrong(repeated));
     }
-    Ok(documents)
-}
-
-/// Documents are parted by lines that begin with `---`.
-fn split(text: &str) -> Vec<String> {
-    let mut documents = vec![String::new()];
-    for line in text.trim_start_matches('\u{feff}').lines() {
-        if line == "---" || line.starts_with("--- ") || line.starts_with("---\t") {
-            documents.push(String::new());
-        } else {
-            let last = documents.last_mut().expect("never empty");
-            last.push_str(line);
-            last.push('\n');
-        }
-    }
-    documents
-}
-
-fn to_json(yaml: Yaml) -> Result<Value, String> {
-    Ok(match yaml {
-        Yaml::Null => Value::Null,
-        Yaml::Bool(value) => value.into(),
-        Yaml::String(text) => text.into(),
-        Yaml::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(integer), ..) => integer.into(),
-            (_, Some(integer), _) => integer.into(),
-            (.., Some(float)) if float.is_finite() => float.into(),
-            _ => return Err(format!("{number} is no number of JSON")),
-        },
-        Yaml::Sequence(items) => Value::Array(items.into_iter().map(to_json).collect::<Result<_, _>>()?),
-        Yaml::Mapping(entries) => {
-            let mut object = serde_json::Map::new();
-            for (key, value) in entries {
-                let key = match key {
-                    Yaml::String(text) => text,
-                    Yaml::Bool(value) => value.to_string(),
-                    Yaml::Number(number) => number.to_string(),
-                    other => return Err(format!("a key must be a string, not {other:?}")),
-                };
-                object.insert(key, to_json(value)?);
-            }
-            Value::Object(object)
-        }
-        Yaml::Tagged(tagged) => match tagged.tag.to_string().as_str() {
-            "!binary" | "!!binary" => to_json(tagged.value)?,
-            tag => return Err(format!("the tag {tag} has no meaning here")),
-        },
-    })
+    Ok(documents.into_iter().map(|document| document.value).filter(|value| !value.is_null()).collect())
 }
 
 fn take_apart(source: &str, object: Value, found: &mut Vec<Manifest>) -> Result<()> {
@@ -207,15 +139,15 @@ mod tests {
     #[test]
     fn documents_and_lists_are_taken_apart() {
         assert_eq!(objects("# nothing\n"), Vec::<Value>::new());
-        assert_eq!(objects("---\na: 1\n---\n\n---\nb: yes\n"), [json!({"a": 1}), json!({"b": "yes"})]);
+        assert_eq!(objects("---\na: 1\n---\n\n---\nb: yes\n"), [json!({"a": 1}), json!({"b": true})]);
         assert_eq!(objects("{\"a\":1}\n{\"b\":2}"), [json!({"a": 1}), json!({"b": 2})]);
         assert_eq!(
             objects("kind: List\nitems: [{kind: A}, {kind: BList, items: [{c: 1}]}]"),
             [json!({"kind": "A"}), json!({"c": 1})]
         );
         assert_eq!(
-            objects("x: &x {a: 1}\ny: {<<: *x, b: 2}\n80: z\n"),
-            [json!({"x": {"a": 1}, "y": {"a": 1, "b": 2}, "80": "z"})]
+            objects("x: &x {a: 1}\nz: {<<: *x, b: 2}\n80: z\n"),
+            [json!({"x": {"a": 1}, "z": {"a": 1, "b": 2}, "80": "z"})]
         );
     }
 
@@ -240,7 +172,7 @@ mod tests {
             ),
             (
                 "a: 1\na: 2\n",
-                "error parsing x: error converting YAML to JSON: yaml: line 1: duplicate entry with key \"a\"",
+                "error parsing x: error converting YAML to JSON: yaml: line 2: key \"a\" already set in map",
             ),
             ("- a\n", "error parsing x: a manifest must be an object with `kind` and `apiVersion`"),
         ] {

@@ -7,113 +7,150 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::{ObjectSchema, Schemas, Shape, TypeId};
+use crate::budget::{Budget, DecodeError, deep_enough};
+use crate::quantity::Quantity;
 
-/// Deeper documents are refused: no type of the API nests as deep, and every walk recurses.
-pub const MAX_DEPTH: usize = 100;
-
-/// A body that is not JSON, or not an object.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SyntaxError(String);
+/// Findings of one kind that are told; a client that sends more has seen enough.
+const MAX_FINDINGS: usize = 100;
+/// Of a name in a path this much is shown.
+const MAX_NAME: usize = 200;
 
 /// Reads JSON. Of a field that occurs twice the last value counts, as in Go; `duplicates` tells their paths.
-pub fn read_json(bytes: &[u8], duplicates: &mut Vec<String>) -> Result<Value, SyntaxError> {
+pub fn read_json(bytes: &[u8], duplicates: &mut Vec<String>) -> Result<Value, DecodeError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let mut path = Vec::new();
-    let value =
-        Reader { duplicates, path: &mut path }.deserialize(&mut reader).map_err(|e| SyntaxError(e.to_string()))?;
-    reader.end().map_err(|e| SyntaxError(e.to_string()))?;
+    let mut reading = Reading { duplicates, path: Vec::new(), budget: Budget::default(), refused: None };
+    let value = Reader(&mut reading).deserialize(&mut reader);
+    if let Some(refused) = reading.refused {
+        return Err(refused);
+    }
+    let value = value.map_err(|e| DecodeError::Malformed(e.to_string()))?;
+    reader.end().map_err(|e| DecodeError::Malformed(e.to_string()))?;
     Ok(value)
 }
 
-struct Reader<'a> {
+struct Reading<'a> {
     duplicates: &'a mut Vec<String>,
-    path: &'a mut Vec<String>,
+    path: Vec<Part>,
+    budget: Budget,
+    /// What made the budget end the reading; the reader's own error would not tell the two apart.
+    refused: Option<DecodeError>,
 }
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl Reading<'_> {
+    fn spend<E: serde::de::Error>(&mut self, text: usize) -> Result<(), E> {
+        let deep = deep_enough(self.path.len() + 1);
+        deep.and_then(|()| self.budget.node(text)).map_err(|refused| {
+            let error = E::custom(&refused);
+            self.refused = Some(refused);
+            error
+        })
+    }
+}
+
+struct Reader<'a, 'b>(&'a mut Reading<'b>);
+
+impl<'de> DeserializeSeed<'de> for Reader<'_, '_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for Reader<'_, '_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
-    fn visit_unit<E>(self) -> Result<Value, E> {
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Value, E> {
+        self.0.spend(0)?;
         Ok(Value::Null)
     }
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Value, E> {
+        self.0.spend(0)?;
         Ok(Value::Bool(value))
     }
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Value, E> {
+        self.0.spend(0)?;
         Ok(value.into())
     }
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+        self.0.spend(0)?;
         Ok(value.into())
     }
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        self.0.spend(0)?;
         Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
     }
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        self.0.spend(value.len())?;
         Ok(Value::String(value.to_owned()))
     }
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
+        self.0.spend(value.len())?;
         Ok(Value::String(value))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        self.0.spend(0)?;
         let mut items = Vec::new();
-        self.path.push(String::new());
-        deep_enough(self.path)?;
         loop {
-            if let Some(last) = self.path.last_mut() {
-                *last = format!("[{}]", items.len());
-            }
-            match seq.next_element_seed(Reader { duplicates: self.duplicates, path: self.path })? {
+            self.0.path.push(Part::Index(items.len()));
+            let item = seq.next_element_seed(Reader(self.0))?;
+            self.0.path.pop();
+            match item {
                 Some(item) => items.push(item),
                 None => break,
             }
         }
-        self.path.pop();
         Ok(Value::Array(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        self.0.spend(0)?;
         let mut fields = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            self.path.push(name);
-            deep_enough(self.path)?;
-            let value = map.next_value_seed(Reader { duplicates: self.duplicates, path: self.path })?;
-            let name = self.path.pop().expect("pushed above");
-            if fields.insert(name.clone(), value).is_some() {
-                self.path.push(name);
-                self.duplicates.push(dotted(self.path));
-                self.path.pop();
+            self.0.spend(name.len())?;
+            if fields.contains_key(&name) {
+                let inner = [Part::Name(name.clone())];
+                note(self.0.duplicates, self.0.path.iter().chain(&inner));
+            }
+            self.0.path.push(Part::Name(name));
+            let value = map.next_value_seed(Reader(self.0))?;
+            if let Some(Part::Name(name)) = self.0.path.pop() {
+                fields.insert(name, value);
             }
         }
         Ok(Value::Object(fields))
     }
 }
 
-fn deep_enough<E: serde::de::Error>(path: &[String]) -> Result<(), E> {
-    if path.len() > MAX_DEPTH {
-        return Err(E::custom(format!("nested deeper than {MAX_DEPTH} levels at {}…", dotted(&path[..4]))));
-    }
-    Ok(())
+/// One step of a path.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Name(String),
+    Index(usize),
 }
 
-fn dotted(path: &[String]) -> String {
+/// Adds a path to what was found, as long as there are not too many.
+pub(crate) fn note<'a>(found: &mut Vec<String>, path: impl Iterator<Item = &'a Part>) {
+    if found.len() < MAX_FINDINGS {
+        found.push(dotted(path));
+    }
+}
+
+fn dotted<'a>(path: impl Iterator<Item = &'a Part>) -> String {
     let mut text = String::new();
     for part in path {
-        if !text.is_empty() && !part.starts_with('[') {
-            text.push('.');
+        match part {
+            Part::Name(name) => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.extend(name.chars().take(MAX_NAME));
+            }
+            Part::Index(at) => text.push_str(&format!("[{at}]")),
         }
-        text.push_str(part);
     }
     text
 }
@@ -144,25 +181,16 @@ impl Schemas {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Step<'a> {
-    Name(&'a str),
-    Index(usize),
-}
-
 struct Fitting<'a> {
     schemas: &'a Schemas,
-    path: Vec<String>,
+    path: Vec<Part>,
     findings: Findings,
 }
 
 impl Fitting<'_> {
-    fn within(&mut self, step: Step<'_>, walk: impl FnOnce(&mut Self)) {
-        // The path is only spelled out when there is something to say, but it must be known by then.
-        self.path.push(match step {
-            Step::Name(name) => name.to_owned(),
-            Step::Index(at) => format!("[{at}]"),
-        });
+    /// The path is only spelled out when there is something to say, but it must be known by then.
+    fn within(&mut self, step: Part, walk: impl FnOnce(&mut Self)) {
+        self.path.push(step);
         walk(self);
         self.path.pop();
     }
@@ -172,10 +200,15 @@ impl Fitting<'_> {
             Value::Null => "null".to_owned(),
             Value::Array(_) => "a list".to_owned(),
             Value::Object(_) => "an object".to_owned(),
+            Value::String(text) if text.len() > MAX_NAME => "a long text".to_owned(),
+            // YAML reads `yes`, `1` and `null` as other things than texts, and people mean texts.
+            scalar if matches!(shape, Shape::String) => format!("{scalar} (put it in quotes to make it a string)"),
             scalar => scalar.to_string(),
         };
-        let path = dotted(&self.path);
-        self.findings.wrong.push(WrongType { path, expected: shape.expected(), got });
+        if self.findings.wrong.len() < MAX_FINDINGS {
+            let path = dotted(self.path.iter());
+            self.findings.wrong.push(WrongType { path, expected: shape.expected(), got });
+        }
     }
 
     fn value(&mut self, shape: &Shape, value: &mut Value) {
@@ -186,7 +219,7 @@ impl Fitting<'_> {
                     if scalar_fits(item, entry) {
                         continue;
                     }
-                    self.within(Step::Index(at), |walk| walk.value(item, entry));
+                    self.within(Part::Index(at), |walk| walk.value(item, entry));
                 }
             }
             (Shape::Map(item), Value::Object(entries)) => {
@@ -198,11 +231,18 @@ impl Fitting<'_> {
                     if scalar_fits(item, entry) {
                         continue;
                     }
-                    self.within(Step::Name(name), |walk| walk.value(item, entry));
+                    self.within(Part::Name(name.clone()), |walk| walk.value(item, entry));
                 }
             }
             (shape, value) if scalar_fits(shape, value) => {}
-            (Shape::Quantity, Value::Number(number)) => *value = Value::String(number.to_string()),
+            (Shape::Quantity, Value::String(text)) => match text.parse::<Quantity>() {
+                Ok(amount) => *value = Value::String(amount.to_string()),
+                Err(_) => self.wrong(shape, value),
+            },
+            (Shape::Quantity, Value::Number(number)) => match number.to_string().parse::<Quantity>() {
+                Ok(amount) => *value = Value::String(amount.to_string()),
+                Err(_) => self.wrong(shape, value),
+            },
             (Shape::Int32 | Shape::Int64, Value::Number(number)) => match whole(number) {
                 Some(whole) if matches!(shape, Shape::Int64) || i32::try_from(whole).is_ok() => *value = whole.into(),
                 _ => self.wrong(shape, value),
@@ -215,9 +255,8 @@ impl Fitting<'_> {
         let mut drop: Vec<String> = Vec::new();
         for (name, value) in fields.iter_mut() {
             let Some(field) = schema.field(name) else {
-                self.path.push(name.clone());
-                self.findings.unknown.push(dotted(&self.path));
-                self.path.pop();
+                let inner = [Part::Name(name.clone())];
+                note(&mut self.findings.unknown, self.path.iter().chain(&inner));
                 drop.push(name.clone());
                 continue;
             };
@@ -226,7 +265,7 @@ impl Fitting<'_> {
                 continue;
             }
             if !scalar_fits(&field.shape, value) {
-                self.within(Step::Name(field.name), |walk| walk.value(&field.shape, value));
+                self.within(Part::Name(field.name.to_owned()), |walk| walk.value(&field.shape, value));
             }
             if field.omit_empty && is_zero(&field.shape, value) {
                 drop.push(name.clone());
@@ -255,7 +294,9 @@ fn scalar_fits(shape: &Shape, value: &Value) -> bool {
         (Shape::IntOrString, Value::String(_)) => true,
         (Shape::Int32 | Shape::IntOrString, Value::Number(n)) => n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
         (Shape::Int64, Value::Number(n)) => n.as_i64().is_some(),
-        (Shape::Quantity, Value::String(text)) => text.parse::<crate::quantity::Quantity>().is_ok(),
+        (Shape::Quantity, Value::String(text)) => {
+            text.parse::<Quantity>().is_ok_and(|amount| amount.to_string() == *text)
+        }
         (Shape::Time | Shape::MicroTime, Value::String(text)) => text.parse::<jiff::Timestamp>().is_ok(),
         (Shape::Duration, Value::String(_)) => true,
         (Shape::Bytes, Value::String(text)) => {
@@ -308,6 +349,7 @@ mod tests {
         assert!(read("{").unwrap_err().contains("EOF"));
         assert!(read("{} {}").is_err());
         assert!(read(&"[".repeat(100_000)).unwrap_err().contains("nested deeper than 100"));
+        assert!(read(&format!("[{}]", "0,".repeat(500_000) + "0")).unwrap_err().contains("more than 400000 values"));
     }
 
     #[test]
@@ -337,7 +379,7 @@ mod tests {
         assert_eq!(
             wrong,
             [
-                "metadata.labels.a: expected a string, got 1",
+                "metadata.labels.a: expected a string, got 1 (put it in quotes to make it a string)",
                 "spec.containers: expected a list, got an object",
                 "spec.hostNetwork: expected a boolean, got \"yes\"",
             ]

@@ -6,10 +6,10 @@ use base64::Engine;
 use serde_json::{Map, Number, Value};
 
 use super::{Field, ObjectSchema, Schemas, Shape, TypeId};
+use crate::budget::{Budget, DecodeError, deep_enough, size};
 
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 const MAGIC: &[u8] = b"k8s\0";
-const MAX_DEPTH: usize = 100;
 
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum ProtobufError {
@@ -21,6 +21,17 @@ pub enum ProtobufError {
     UnknownKind { api_version: String, kind: String },
     #[error("{path}: {what}")]
     Field { path: String, what: &'static str },
+    #[error(transparent)]
+    Budget(#[from] DecodeError),
+}
+
+impl From<ProtobufError> for DecodeError {
+    fn from(error: ProtobufError) -> Self {
+        match error {
+            ProtobufError::Budget(error) => error,
+            error => Self::Malformed(error.to_string()),
+        }
+    }
 }
 
 impl Schemas {
@@ -49,15 +60,22 @@ impl Schemas {
         let Some(id) = self.of_kind(group, version, &kind) else {
             return Err(ProtobufError::UnknownKind { api_version, kind });
         };
-        let mut document = self.message(id, raw, &kind, 0)?;
+        let mut document = self.message(id, raw, &kind, 0, &mut Budget::default())?;
         document.insert("apiVersion".into(), api_version.into());
         document.insert("kind".into(), kind.into());
         Ok(Value::Object(document))
     }
 
-    fn message(&self, id: TypeId, bytes: &[u8], path: &str, depth: usize) -> Result<Map<String, Value>, ProtobufError> {
+    fn message(
+        &self,
+        id: TypeId,
+        bytes: &[u8],
+        path: &str,
+        depth: usize,
+        budget: &mut Budget,
+    ) -> Result<Map<String, Value>, ProtobufError> {
         let mut fields = Map::new();
-        self.fields(self.get(id), bytes, path, depth, &mut fields)?;
+        self.fields(self.get(id), bytes, path, depth, budget, &mut fields)?;
         Ok(fields)
     }
 
@@ -67,21 +85,21 @@ impl Schemas {
         bytes: &[u8],
         path: &str,
         depth: usize,
+        budget: &mut Budget,
         into: &mut Map<String, Value>,
     ) -> Result<(), ProtobufError> {
-        if depth > MAX_DEPTH {
-            return Err(ProtobufError::Field { path: path.into(), what: "nested too deeply" });
-        }
+        deep_enough(depth)?;
+        budget.node(0)?;
         for part in Wire(bytes) {
             let (number, part) = part.map_err(|()| ProtobufError::Truncated(path.to_owned()))?;
             // In protobuf an inline type is a message of its own; in JSON its fields stand in the outer one.
             if let Some(inline) = schema.inlines.iter().find(|inline| inline.number == number) {
                 let Part::Bytes(bytes) = part else { continue };
-                self.fields(self.get(inline.schema), bytes, path, depth + 1, into)?;
+                self.fields(self.get(inline.schema), bytes, path, depth + 1, budget, into)?;
                 continue;
             }
             let Some(field) = schema.own_field(number) else { continue };
-            self.field(field, part, path, depth, into)?;
+            self.field(field, part, path, depth, budget, into)?;
         }
         Ok(())
     }
@@ -92,6 +110,7 @@ impl Schemas {
         part: Part<'_>,
         path: &str,
         depth: usize,
+        budget: &mut Budget,
         into: &mut Map<String, Value>,
     ) -> Result<(), ProtobufError> {
         let path = format!("{path}.{}", field.name);
@@ -105,10 +124,11 @@ impl Schemas {
                         let mut rest = packed;
                         while !rest.is_empty() {
                             let number = varint(&mut rest).map_err(|()| ProtobufError::Truncated(path.clone()))?;
+                            budget.node(0)?;
                             list.push((number as i64).into());
                         }
                     }
-                    (item, part) => list.push(self.value(item, part, &path, depth)?),
+                    (item, part) => list.push(self.value(item, part, &path, depth, budget)?),
                 }
             }
             Shape::Map(item) => {
@@ -118,28 +138,40 @@ impl Schemas {
                     let (number, part) = part.map_err(|()| ProtobufError::Truncated(path.clone()))?;
                     match (number, part) {
                         (1, Part::Bytes(text)) => key = String::from_utf8_lossy(text).into_owned(),
-                        (2, part) => value = Some(self.value(item, part, &path, depth)?),
+                        (2, part) => value = Some(self.value(item, part, &path, depth, budget)?),
                         _ => {}
                     }
                 }
                 let value = match value {
                     Some(value) => value,
-                    None => self.value(item, Part::Bytes(&[]), &path, depth)?,
+                    None => self.value(item, Part::Bytes(&[]), &path, depth, budget)?,
                 };
                 let map = into.entry(field.name).or_insert_with(|| Value::Object(Map::new()));
                 if let Value::Object(map) = map {
+                    budget.node(key.len())?;
                     map.insert(key, value);
                 }
             }
             shape => {
-                let value = self.value(shape, part, &path, depth)?;
+                let value = self.value(shape, part, &path, depth, budget)?;
                 into.insert(field.name.into(), value);
             }
         }
         Ok(())
     }
 
-    fn value(&self, shape: &Shape, part: Part<'_>, path: &str, depth: usize) -> Result<Value, ProtobufError> {
+    fn value(
+        &self,
+        shape: &Shape,
+        part: Part<'_>,
+        path: &str,
+        depth: usize,
+        budget: &mut Budget,
+    ) -> Result<Value, ProtobufError> {
+        budget.node(match &part {
+            Part::Bytes(bytes) if !matches!(shape, Shape::Object(_)) => bytes.len(),
+            _ => 0,
+        })?;
         let wrong = |what| ProtobufError::Field { path: path.to_owned(), what };
         let text =
             |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map(Value::String).map_err(|_| wrong("is not UTF-8"));
@@ -154,7 +186,16 @@ impl Schemas {
             (Shape::Bytes, Part::Bytes(bytes)) => {
                 Ok(Value::String(base64::engine::general_purpose::STANDARD.encode(bytes)))
             }
-            (Shape::Object(id), Part::Bytes(bytes)) => self.message(*id, bytes, path, depth + 1).map(Value::Object),
+            (Shape::Object(id), Part::Bytes(bytes)) => {
+                self.message(*id, bytes, path, depth + 1, budget).map(Value::Object)
+            }
+            (shape @ (Shape::Raw | Shape::Json), Part::Bytes(bytes)) => {
+                let value = scalar_message(shape, bytes, path)?;
+                let size = size(&value);
+                deep_enough(depth + size.depth)?;
+                budget.take(size)?;
+                Ok(value)
+            }
             (shape, Part::Bytes(bytes)) => scalar_message(shape, bytes, path),
             _ => Err(wrong("has another wire type than its schema says")),
         }

@@ -1,5 +1,7 @@
 //! Strategic merge patch: a merge patch that knows, from the schema, which lists are merged by a key.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use super::{PatchStrategy, Schemas, Shape, TypeId};
@@ -17,11 +19,16 @@ pub enum PatchError {
     MergeKey { path: String, key: String, item: String },
     #[error("{path}: {directive} must be a list")]
     NotAList { path: String, directive: String },
+    #[error("the patch deletes the object as a whole")]
+    Delete,
 }
 
 impl Schemas {
     /// `document` with `patch` applied. The result still has to be fitted and validated.
     pub fn apply_strategic(&self, id: TypeId, document: Value, patch: Value) -> Result<Value, PatchError> {
+        if patch.get(DIRECTIVE).is_some_and(|word| word == "delete") {
+            return Err(PatchError::Delete);
+        }
         merge_value(self, Some(&Shape::Object(id)), document, patch, "")
     }
 }
@@ -56,16 +63,18 @@ fn merge_object(
     }
     if let Some(keys) = patch.remove(RETAIN_KEYS) {
         let keys = list(keys, path, RETAIN_KEYS)?;
-        old.retain(|name, _| keys.iter().any(|key| key == name));
+        let keys: HashSet<&str> = keys.iter().filter_map(Value::as_str).collect();
+        old.retain(|name, _| keys.contains(name.as_str()));
     }
     let mut orders = Map::new();
     let directives: Vec<String> = patch.keys().filter(|name| name.starts_with('$')).cloned().collect();
     for name in directives {
-        let value = patch.remove(&name).expect("listed above");
+        let Some(value) = patch.remove(&name) else { continue };
         if let Some(field) = name.strip_prefix(DELETE_FROM_LIST) {
             let gone = list(value, path, &name)?;
             if let Some(Value::Array(items)) = old.get_mut(field) {
-                items.retain(|item| !gone.contains(item));
+                let gone: HashSet<String> = gone.iter().map(Value::to_string).collect();
+                items.retain(|item| !gone.contains(&item.to_string()));
             }
         } else if let Some(field) = name.strip_prefix(ELEMENT_ORDER) {
             orders.insert(field.to_owned(), value);
@@ -97,7 +106,7 @@ fn merge_object(
             && let (Some(field), _) = schemas.below(shape, &name)
             && let Some(key) = field.patch.merge_key
         {
-            let server: Vec<Value> = items.iter().map(|item| identity(item, key)).collect();
+            let server = ranks(items, key);
             *items = ordered(std::mem::take(items), key, &server, &list(order, path, ELEMENT_ORDER)?);
         }
     }
@@ -108,7 +117,7 @@ fn merge_list(
     schemas: &Schemas,
     shape: Option<&Shape>,
     key: &str,
-    mut items: Vec<Value>,
+    items: Vec<Value>,
     patch: Vec<Value>,
     order: Option<Value>,
     path: &str,
@@ -117,62 +126,87 @@ fn merge_list(
         Some(Shape::Array(item)) => Some(&**item),
         _ => None,
     };
-    let server: Vec<Value> = items.iter().map(|item| identity(item, key)).collect();
+    let server = ranks(&items, key);
     if patch.iter().any(|item| item.get(DIRECTIVE).is_some_and(|word| word == "replace")) {
         let keep = |item: &Value| item.get(DIRECTIVE).is_none_or(|word| word != "replace");
         return Ok(patch.into_iter().filter(|item| keep(item)).collect());
     }
+    // Deleted items leave a gap, so that places stay what they are.
+    let mut places = server.clone();
+    let mut items: Vec<Option<Value>> = items.into_iter().map(Some).collect();
     for change in patch {
-        if key.is_empty() {
-            if !items.contains(&change) {
-                items.push(change);
-            }
-            continue;
-        }
         let id = identity(&change, key);
-        if id.is_null() {
+        if id.is_empty() {
             let (path, key) = (path.to_owned(), key.to_owned());
             return Err(PatchError::MergeKey { path, key, item: change.to_string() });
         }
-        let at = items.iter().position(|item| identity(item, key) == id);
-        if change.get(DIRECTIVE).is_some_and(|word| word == "delete") {
-            items.retain(|item| identity(item, key) != id);
-        } else if let Some(at) = at {
-            let old = std::mem::take(&mut items[at]);
-            items[at] = merge_value(schemas, item_shape, old, change, path)?;
+        if key.is_empty() {
+            if !places.contains_key(&id) {
+                places.insert(id, items.len());
+                items.push(Some(change));
+            }
+        } else if change.get(DIRECTIVE).is_some_and(|word| word == "delete") {
+            if let Some(at) = places.remove(&id) {
+                items[at] = None;
+            }
         } else {
-            items.push(merge_value(schemas, item_shape, Value::Null, change, path)?);
+            let at = *places.entry(id).or_insert(items.len());
+            if at == items.len() {
+                items.push(None);
+            }
+            let old = items[at].take().unwrap_or(Value::Null);
+            items[at] = Some(merge_value(schemas, item_shape, old, change, path)?);
         }
     }
+    let items: Vec<Value> = items.into_iter().flatten().collect();
     match order {
         Some(order) => Ok(ordered(items, key, &server, &list(order, path, ELEMENT_ORDER)?)),
         None => Ok(items),
     }
 }
 
-/// What tells an item of a merged list from the others: its merge key's value, or itself.
-fn identity(item: &Value, key: &str) -> Value {
-    if key.is_empty() { item.clone() } else { item.get(key).cloned().unwrap_or(Value::Null) }
+/// What tells an item of a merged list from the others: its merge key's value, or itself. Empty where it has none.
+fn identity(item: &Value, key: &str) -> String {
+    if key.is_empty() {
+        return item.to_string();
+    }
+    item.get(key).filter(|value| !value.is_null()).map(Value::to_string).unwrap_or_default()
+}
+
+/// The place of each item; of those that occur twice the first counts.
+fn ranks(items: &[Value], key: &str) -> HashMap<String, usize> {
+    let mut ranks = HashMap::with_capacity(items.len());
+    for (at, item) in items.iter().enumerate() {
+        ranks.entry(identity(item, key)).or_insert(at);
+    }
+    ranks
 }
 
 /// Items that the patch names stand in its order; those that only the server has keep their place among them.
-fn ordered(items: Vec<Value>, key: &str, server: &[Value], order: &[Value]) -> Vec<Value> {
-    let order: Vec<Value> = order.iter().map(|entry| identity(entry, key)).collect();
-    let rank = |item: &Value, of: &[Value]| of.iter().position(|id| *id == identity(item, key));
-    let (mut named, mut others): (Vec<Value>, Vec<Value>) = items.into_iter().partition(|i| rank(i, &order).is_some());
-    named.sort_by_key(|item| rank(item, &order));
-    others.sort_by_key(|item| rank(item, server).unwrap_or(usize::MAX));
+fn ordered(items: Vec<Value>, key: &str, server: &HashMap<String, usize>, order: &[Value]) -> Vec<Value> {
+    let order = ranks(order, key);
+    let (mut named, mut others) = (Vec::new(), Vec::new());
+    for item in items {
+        let id = identity(&item, key);
+        let place = server.get(&id).copied();
+        match order.get(&id) {
+            Some(&rank) => named.push((rank, place, item)),
+            None => others.push((place.unwrap_or(usize::MAX), item)),
+        }
+    }
+    named.sort_by_key(|(rank, ..)| *rank);
+    others.sort_by_key(|(place, _)| *place);
     let mut result = Vec::with_capacity(named.len() + others.len());
     let mut others = others.into_iter().peekable();
-    for item in named {
-        if let Some(place) = rank(&item, server) {
-            while let Some(other) = others.next_if(|other| rank(other, server).is_some_and(|at| at < place)) {
+    for (_, place, item) in named {
+        if let Some(place) = place {
+            while let Some((_, other)) = others.next_if(|(at, _)| *at < place) {
                 result.push(other);
             }
         }
         result.push(item);
     }
-    result.extend(others);
+    result.extend(others.map(|(_, item)| item));
     result
 }
 

@@ -56,15 +56,13 @@ pub fn read(headers: &HeaderMap, body: &Bytes, duplicates: &mut Vec<String>) -> 
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let media = content_type.split(';').next().unwrap_or("").trim();
     let value = match media {
-        "" | "application/json" => {
-            read_json(body, duplicates).map_err(|e| Status::bad_request(format!("the body is not JSON: {e}")))?
-        }
+        "" | "application/json" => read_json(body, duplicates).map_err(|e| e.status("the body is not JSON"))?,
         "application/yaml" | "application/x-yaml" | "text/yaml" => {
-            serde_yaml::from_slice(body).map_err(|e| Status::bad_request(format!("the body is not YAML: {e}")))?
+            api::yaml::read(body, duplicates).map_err(|e| e.status("the body is not YAML"))?
         }
         MEDIA_TYPE => builtin()
             .read_protobuf(body)
-            .map_err(|e| Status::bad_request(format!("the body is not an object in protobuf: {e}")))?,
+            .map_err(|e| api::budget::DecodeError::from(e).status("the body is not an object in protobuf"))?,
         other => {
             return Err(Status::unsupported_media_type(format!(
                 "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf; got {other:?}"

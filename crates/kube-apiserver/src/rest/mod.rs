@@ -6,7 +6,6 @@ mod lists;
 mod logs;
 mod negotiate;
 mod objects;
-mod patch;
 mod watch;
 
 use std::net::SocketAddr;
@@ -27,9 +26,9 @@ use crate::registry::{Registry, Target};
 use crate::request::{Query, ResourcePath, resource_path};
 use crate::server::Body;
 
+pub use api::patch::Patch;
 pub use decode::{Expected, FieldValidation, fit, read};
 pub use negotiate::failure;
-pub use patch::Patch;
 
 /// As upstream: what etcd takes, and then some for patches.
 const MAX_BODY: usize = 3 * 1024 * 1024;

@@ -112,10 +112,9 @@ pub fn encoded(code: StatusCode, bytes: Bytes, yaml: bool) -> Response<Body> {
     if !yaml {
         return respond(code, JSON, bytes);
     }
-    let text = serde_json::from_slice::<Value>(&bytes).map(|value| serde_yaml::to_string(&value));
-    match text {
-        Ok(Ok(text)) => respond(code, YAML, text.into_bytes()),
-        _ => failure(&Status::internal("the object cannot be written as YAML")),
+    match serde_json::from_slice::<Value>(&bytes) {
+        Ok(value) => respond(code, YAML, api::yaml::render(&value).into_bytes()),
+        Err(_) => failure(&Status::internal("the object cannot be written as YAML")),
     }
 }
 

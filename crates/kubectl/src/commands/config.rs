@@ -97,7 +97,7 @@ fn use_context(connection: &Connection, name: &str) -> Result<()> {
     config["current-context"] = name.into();
     // Replaced at once: whoever reads it meanwhile sees the old file or the new one, and its mode stays.
     let beside = file.with_extension("kubectl-new");
-    let text = crate::printer::yaml::render(&config);
+    let text = api::yaml::render(&config);
     std::fs::write(&beside, text)
         .and_then(|()| std::fs::set_permissions(&beside, std::fs::metadata(file)?.permissions()))
         .and_then(|()| std::fs::rename(&beside, file))

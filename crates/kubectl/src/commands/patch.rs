@@ -49,8 +49,8 @@ impl Patch {
             (None, "") => return fail("must specify --patch or --patch-file containing the contents of the patch"),
             (None, text) => text.to_owned(),
         };
-        let patch: Value =
-            serde_yaml::from_str(&text).map_err(|e| Error::Message(format!("unable to parse {text:?}: yaml: {e}")))?;
+        let patch: Value = api::yaml::read(text.as_bytes(), &mut Vec::new())
+            .map_err(|e| Error::Message(format!("unable to parse {text:?}: yaml: {e}")))?;
         let kind = match self.kind {
             Kind::Json => JSON_PATCH,
             Kind::Merge => MERGE,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result, fail};
 use crate::kubeconfig::Connection;
-use crate::printer::{pretty, say, say_line, yaml};
+use crate::printer::{pretty, say, say_line};
 
 /// The release of the API that this program was built for.
 const RELEASE: &str = "v1.37.0";
@@ -40,7 +40,7 @@ impl Version {
                 }
             }
             "json" => say_line(&pretty(&answer).replace("    ", "  "))?,
-            "yaml" => say(&yaml::render(&answer))?,
+            "yaml" => say(&api::yaml::render(&answer))?,
             other => return fail(format!("--output must be 'yaml' or 'json', not {other:?}")),
         }
         error.map_or(Ok(()), Err::<(), Error>)

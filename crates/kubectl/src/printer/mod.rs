@@ -3,10 +3,10 @@
 pub mod columns;
 pub mod jsonpath;
 pub mod table;
-pub mod yaml;
 
 use std::io::Write;
 
+use api::yaml;
 use serde::Serialize;
 use serde_json::{Value, json};
 

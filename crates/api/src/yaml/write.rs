@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use super::resolve::reads_as_other;
+
 pub fn render(value: &Value) -> String {
     let mut out = String::new();
     match value {
@@ -158,35 +160,6 @@ fn double_quoted(text: &str) -> String {
     out
 }
 
-/// Would come back as a number, a boolean, null or a time, in YAML 1.1 as well as in 1.2.
-fn reads_as_other(text: &str) -> bool {
-    const WORDS: [&str; 11] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "<<"];
-    if text.is_empty() || WORDS.contains(&text.to_lowercase().as_str()) {
-        return true;
-    }
-    let body = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if matches!(body.to_lowercase().as_str(), ".inf" | ".nan") {
-        return true;
-    }
-    if !body.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return false;
-    }
-    let plain = body.replace('_', "");
-    let radix = |prefix: &str, radix| plain.strip_prefix(prefix).is_some_and(|d| u64::from_str_radix(d, radix).is_ok());
-    let float = plain.bytes().all(|b| b.is_ascii_digit() || b"eE.+-".contains(&b)) && plain.parse::<f64>().is_ok();
-    float || radix("0x", 16) || radix("0b", 2) || radix("0o", 8) || is_time(text) || is_sexagesimal(body)
-}
-
-fn is_time(text: &str) -> bool {
-    text.get(..10).is_some_and(|day| day.parse::<jiff::civil::Date>().is_ok())
-        && (text.len() == 10 || text.parse::<jiff::Timestamp>().is_ok())
-}
-
-/// `1:30` is ninety in YAML 1.1.
-fn is_sexagesimal(text: &str) -> bool {
-    text.contains(':') && text.bytes().all(|b| b.is_ascii_digit() || b":._".contains(&b)) && !text.ends_with(':')
-}
-
 fn needs_quotes(text: &str) -> bool {
     let first = text.chars().next().unwrap_or(' ');
     let second = text.chars().nth(1);
@@ -206,6 +179,10 @@ mod tests {
     use super::*;
     use expect_test::expect;
     use serde_json::json;
+
+    fn read(text: &str) -> Value {
+        crate::yaml::read(text.as_bytes(), &mut Vec::new()).unwrap_or_else(|e| panic!("{e}\n{text}"))
+    }
 
     #[test]
     fn an_object() {
@@ -253,6 +230,12 @@ mod tests {
             "a b",
             "1",
             "0x1F",
+            "0400",
+            "08",
+            "2001-1-2",
+            "y",
+            "+.Inf",
+            ".5",
             "1e3",
             "1_000",
             "~",
@@ -301,14 +284,13 @@ mod tests {
             "? a",
         ] {
             let value = json!({"key": text, "list": [text]});
-            let back: Value =
-                serde_yaml::from_str(&render(&value)).unwrap_or_else(|e| panic!("{text:?}: {e}\n{}", render(&value)));
+            let back = read(&render(&value));
             assert_eq!(back, value, "{text:?}:\n{}", render(&value));
         }
         let long = "word ".repeat(60).trim().to_owned() + ": x  y";
         let value = json!({"a": {"b": [long, "plain ".repeat(40).trim()]}});
         let text = render(&value);
         assert!(text.lines().all(|line| line.len() < 90), "{text}");
-        assert_eq!(serde_yaml::from_str::<Value>(&text).unwrap(), value);
+        assert_eq!(read(&text), value);
     }
 }
