@@ -58,8 +58,8 @@ fn objects_come_change_and_go() {
         said.err
     );
     cli.ok("apply -f - -n shop", &MAP.replace("'1'", "'2'"), "configmap/a unchanged\n");
-    cli.ok("apply -f - -n shop", &MAP.replace("x: '1'", "z: '1'"), "configmap/a configured\n");
-    cli.ok("get cm a -n shop -o jsonpath={.data}", "", "{\"z\":\"1\"}");
+    cli.ok("apply -f - -n shop", &MAP.replace("x: '1'", "w: '1'"), "configmap/a configured\n");
+    cli.ok("get cm a -n shop -o jsonpath={.data}", "", "{\"w\":\"1\"}");
     cli.ok("get cm/a -n shop -o name", "", "configmap/a\n");
     cli.ok("get cm -n shop --no-headers -o jsonpath={.items[*].metadata.name}", "", "a");
     cli.ok("label cm a -n shop tier=web", "", "configmap/a labeled\n");
