@@ -56,6 +56,10 @@ impl Status {
         let named = if name.is_empty() { String::new() } else { format!(" {name:?}") };
         Self::new(403, "Forbidden", format!("{subject}{named} is forbidden: {why}")).about(group, resource, name)
     }
+    /// Of a path that is of no resource.
+    pub fn forbidden_path(why: &str) -> Self {
+        Self::new(403, "Forbidden", format!("forbidden: {why}")).about("", "", "")
+    }
     pub fn not_found(group: &str, resource: &str, name: &str) -> Self {
         let message = format!("{} {name:?} not found", qualified(group, resource));
         Self::new(404, "NotFound", message).about(group, resource, name)

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -11,6 +12,8 @@ use daemon::tls::{ClientAuth, ClientTls, HTTP, HTTP2, KeyPair, ServerTls, Source
 use daemon::{CommonFlags, FlagError};
 use storage::EtcdOptions;
 
+use crate::authentication::{Authentication, TokenFile};
+use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer};
 use crate::registry::{Ranges, ServiceRange};
 
 /// Serves the Kubernetes API over HTTPS and gRPC, and keeps all state in etcd.
@@ -70,9 +73,15 @@ pub struct Flags {
     /// How long events are kept
     #[arg(long, default_value = "1h", value_parser = duration)]
     event_ttl: Duration,
-    /// Who may do what: AlwaysAllow is the only mode of this version
-    #[arg(long, default_value = "AlwaysAllow")]
-    authorization_mode: String,
+    /// Who may do what, with commas between the modes: AlwaysAllow, AlwaysDeny. The first that has an opinion decides
+    #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow", value_name = "MODE,…")]
+    authorization_mode: Vec<String>,
+    /// Whether requests without certificate and token are those of system:anonymous; never where everything is allowed
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    anonymous_auth: bool,
+    /// Users by bearer tokens: lines of token,user,uid,"group,…"
+    #[arg(long)]
+    token_auth_file: Option<PathBuf>,
 }
 
 /// What the flags say, read and checked.
@@ -86,6 +95,8 @@ pub struct Config {
     pub kubelet_tls: Option<ClientTls>,
     pub ranges: Ranges,
     pub event_ttl: i64,
+    pub authentication: Authentication,
+    pub authorization: Authorization,
 }
 
 /// `90s`, `5m`, `1h30m`: Go's notation.
@@ -114,10 +125,25 @@ fn own_address() -> Option<IpAddr> {
 
 impl Flags {
     pub fn check(self) -> Result<Config, Box<dyn std::error::Error>> {
-        if self.authorization_mode != "AlwaysAllow" {
-            let why = "AlwaysAllow is the only mode of this version";
-            return Err(FlagError::new("authorization-mode", self.authorization_mode, why).into());
+        let mut authorizers: Vec<Arc<dyn Authorizer>> = Vec::new();
+        for mode in &self.authorization_mode {
+            authorizers.push(match mode.as_str() {
+                "AlwaysAllow" => Arc::new(AlwaysAllow),
+                "AlwaysDeny" => Arc::new(AlwaysDeny),
+                _ => {
+                    let why = "the modes are AlwaysAllow and AlwaysDeny";
+                    return Err(FlagError::new("authorization-mode", mode, why).into());
+                }
+            });
         }
+        let read_tokens = |path: &PathBuf| {
+            TokenFile::read(path).map_err(|why| FlagError::new("token-auth-file", path.display(), why.to_string()))
+        };
+        let everything = self.authorization_mode.iter().any(|mode| mode == "AlwaysAllow");
+        let authentication = Authentication {
+            tokens: self.token_auth_file.as_ref().map(read_tokens).transpose()?,
+            anonymous: self.anonymous_auth && !everything,
+        };
         let bad = |flag: &str, value: &str| {
             let (flag, value) = (flag.to_owned(), value.to_owned());
             move |why: String| FlagError::new(flag, value, why)
@@ -172,6 +198,8 @@ impl Flags {
             kubelet_tls,
             ranges: Ranges { services, node_ports },
             event_ttl: self.event_ttl.as_secs() as i64,
+            authentication,
+            authorization: Authorization::new(authorizers),
         })
     }
 }

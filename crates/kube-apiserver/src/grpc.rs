@@ -19,6 +19,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Streaming};
 
+use crate::attributes::{Attributes, User};
+use crate::authorization::Authorization;
 use crate::registry::{DeleteOptions, ListOptions, Object as Entry, Registry, Target};
 use crate::rest::{Expected, FieldValidation, Patch, fit};
 
@@ -31,15 +33,61 @@ const BINDINGS: usize = 64;
 #[derive(Clone)]
 pub struct Grpc {
     registry: Arc<Registry>,
+    authorization: Authorization,
 }
 
 type Reply<T> = Result<Response<T>, tonic::Status>;
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, tonic::Status>> + Send>>;
 
 impl Grpc {
-    pub fn new(registry: Arc<Registry>) -> Self {
-        Self { registry }
+    pub fn new(registry: Arc<Registry>, authorization: Authorization) -> Self {
+        Self { registry, authorization }
     }
+
+    /// What a call is about, if its user may ask for it.
+    async fn target(
+        &self,
+        user: &Arc<User>,
+        verb: &'static str,
+        resource: Option<Resource>,
+    ) -> Result<(Target, Option<&'static Subresource>), tonic::Status> {
+        let resource = resource.ok_or_else(|| tonic::Status::invalid_argument("resource: required"))?;
+        let attributes = Attributes::of_call(user.clone(), verb, &resource);
+        self.authorization.check(&attributes).await.map_err(status)?;
+        let about = attributes.resource.as_ref().ok_or_else(|| status(Status::no_such_resource()))?;
+        let target = Target::of(about).ok_or_else(|| status(Status::no_such_resource()))?;
+        let sub = match about.subresource.as_str() {
+            "" => None,
+            name => Some(target.resource().subresource(name).ok_or_else(|| status(Status::no_such_resource()))?),
+        };
+        Ok((target, sub))
+    }
+
+    /// What can be updated and patched in the resource's own form: the object, and the views of it.
+    async fn writable(
+        &self,
+        user: &Arc<User>,
+        verb: &'static str,
+        resource: Option<Resource>,
+    ) -> Result<(Target, Option<View>), tonic::Status> {
+        let (target, sub) = self.target(user, verb, resource).await?;
+        let view = match sub {
+            None => None,
+            Some(Subresource { body: None, handler: Handler::View(view), .. }) => Some(*view),
+            Some(sub) => {
+                let resource = target.resource();
+                let what = format!("{}/{}", resource.plural, sub.name);
+                return Err(status(Status::method_not_allowed(resource.group, &what, verb)));
+            }
+        };
+        Ok((target, view))
+    }
+}
+
+/// Who calls: authentication has put it there before the call came here.
+fn user<T>(request: &Request<T>) -> Result<Arc<User>, tonic::Status> {
+    let user = request.extensions().get::<Arc<User>>().cloned();
+    user.ok_or_else(|| tonic::Status::unauthenticated("nobody has said who calls"))
 }
 
 /// The failure in gRPC's terms, with the Status itself as details.
@@ -59,33 +107,6 @@ fn status(status: Status) -> tonic::Status {
         _ => Code::Internal,
     };
     tonic::Status::with_details(code, status.message.clone(), status.to_json().to_string().into())
-}
-
-fn target(resource: Option<Resource>) -> Result<(Target, Option<&'static Subresource>), tonic::Status> {
-    let resource = resource.ok_or_else(|| tonic::Status::invalid_argument("resource: required"))?;
-    let Resource { group, version, resource, namespace, name, subresource } = resource;
-    let target = Target::new(&group, &version, &resource, &namespace, &name);
-    let target = target.ok_or_else(|| status(Status::no_such_resource()))?;
-    let sub = match subresource.as_str() {
-        "" => None,
-        name => Some(target.resource().subresource(name).ok_or_else(|| status(Status::no_such_resource()))?),
-    };
-    Ok((target, sub))
-}
-
-/// What can be updated and patched in the resource's own form: the object, and the views of it.
-fn writable(resource: Option<Resource>) -> Result<(Target, Option<View>), tonic::Status> {
-    let (target, sub) = target(resource)?;
-    let view = match sub {
-        None => None,
-        Some(Subresource { body: None, handler: Handler::View(view), .. }) => Some(*view),
-        Some(sub) => {
-            let resource = target.resource();
-            let what = format!("{}/{}", resource.plural, sub.name);
-            return Err(status(Status::method_not_allowed(resource.group, &what, "update")));
-        }
-    };
-    Ok((target, view))
 }
 
 fn selectors(labels: &str, fields: &str) -> Result<(Selector, FieldSelector), tonic::Status> {
@@ -130,15 +151,17 @@ fn batches(entries: Vec<Entry>) -> Vec<Vec<Bytes>> {
 #[async_trait::async_trait]
 impl Resources for Grpc {
     async fn get(&self, request: Request<Resource>) -> Reply<Object> {
-        let (target, _) = target(Some(request.into_inner()))?;
+        let user = user(&request)?;
+        let (target, _) = self.target(&user, "get", Some(request.into_inner())).await?;
         let entry = self.registry.get(&target).await.map_err(status)?;
         Ok(Response::new(object(&target, entry.bytes.clone())))
     }
 
     type ListStream = BoxStream<ListBatch>;
     async fn list(&self, request: Request<ListRequest>) -> Reply<Self::ListStream> {
+        let user = user(&request)?;
         let request = request.into_inner();
-        let (target, _) = target(request.resource)?;
+        let (target, _) = self.target(&user, "list", request.resource).await?;
         let (labels, fields) = selectors(&request.label_selector, &request.field_selector)?;
         let options = ListOptions { labels, fields, ..ListOptions::default() };
         let listed = self.registry.list(&target, &options).await.map_err(status)?;
@@ -149,8 +172,9 @@ impl Resources for Grpc {
 
     type WatchStream = BoxStream<WatchBatch>;
     async fn watch(&self, request: Request<WatchRequest>) -> Reply<Self::WatchStream> {
+        let user = user(&request)?;
         let request = request.into_inner();
-        let (target, _) = target(request.resource)?;
+        let (target, _) = self.target(&user, "watch", request.resource).await?;
         let (labels, fields) = selectors(&request.label_selector, &request.field_selector)?;
         let filter = self.registry.filter(&target, &labels, &fields).map_err(status)?;
         let (initial, watcher) = if request.resource_version > 0 {
@@ -178,16 +202,18 @@ impl Resources for Grpc {
     }
 
     async fn create(&self, request: Request<WriteRequest>) -> Reply<Object> {
+        let user = user(&request)?;
         let request = request.into_inner();
-        let (target, _) = target(request.resource)?;
+        let (target, _) = self.target(&user, "create", request.resource).await?;
         let document = document(&target, &request.json)?;
         let bytes = self.registry.create(&target, document, request.dry_run).await.map_err(status)?;
         Ok(Response::new(object(&target, bytes)))
     }
 
     async fn update(&self, request: Request<WriteRequest>) -> Reply<Object> {
+        let user = user(&request)?;
         let request = request.into_inner();
-        let (target, view) = writable(request.resource)?;
+        let (target, view) = self.writable(&user, "update", request.resource).await?;
         let document = document(&target, &request.json)?;
         let change = |current: &Value| Ok(view.map_or_else(|| document.clone(), |view| view.take(current, &document)));
         let rules = view.map_or(Rules::Object, |view| view.rules);
@@ -196,6 +222,7 @@ impl Resources for Grpc {
     }
 
     async fn patch(&self, request: Request<PatchRequest>) -> Reply<Object> {
+        let user = user(&request)?;
         let request = request.into_inner();
         let media = match request.r#type() {
             patch_request::Type::Json => "application/json-patch+json",
@@ -205,7 +232,7 @@ impl Resources for Grpc {
                 return Err(status(Status::bad_request("type: one of JSON, MERGE and STRATEGIC is required")));
             }
         };
-        let (target, view) = writable(request.resource)?;
+        let (target, view) = self.writable(&user, "patch", request.resource).await?;
         let patch = Patch::read(media, &request.patch).map_err(status)?;
         let expected = Expected::for_resource(target.resource());
         let change = |current: &Value| {
@@ -222,8 +249,9 @@ impl Resources for Grpc {
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Reply<Object> {
+        let user = user(&request)?;
         let request = request.into_inner();
-        let (target, _) = target(request.resource)?;
+        let (target, _) = self.target(&user, "delete", request.resource).await?;
         let options = if request.options_json.is_empty() {
             DeleteOptions::default()
         } else {
@@ -242,6 +270,14 @@ impl Resources for Grpc {
 
     type BindPodsStream = ReceiverStream<Result<PodBindingResult, tonic::Status>>;
     async fn bind_pods(&self, request: Request<Streaming<PodBinding>>) -> Reply<Self::BindPodsStream> {
+        // Once for the stream: who may bind pods may bind them in all namespaces.
+        let pods = Resource {
+            version: "v1".into(),
+            resource: "pods".into(),
+            subresource: "binding".into(),
+            ..Resource::default()
+        };
+        self.target(&user(&request)?, "create", Some(pods)).await?;
         let (sender, receiver) = mpsc::channel(BINDINGS);
         let (registry, bindings) = (self.registry.clone(), request.into_inner());
         tokio::spawn(async move {

@@ -1,6 +1,9 @@
 //! kube-apiserver: the Kubernetes API over HTTPS and gRPC on one port, with all state in etcd. The program only calls
 //! [`main`]; tests drive [`Rest`] and [`Registry`] without a network.
 
+pub mod attributes;
+pub mod authentication;
+pub mod authorization;
 mod bootstrap;
 mod compact;
 mod flags;
@@ -60,7 +63,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         false => Err("the watch cache is being filled from etcd".into()),
     });
     let address = SocketAddr::new(config.advertise, config.port);
-    let rest = Arc::new(Rest::new(registry.clone(), config.kubelet_tls, health, address));
+    let rest = Arc::new(Rest::new(registry.clone(), config.authorization, config.kubelet_tls, health, address));
     let bootstrap = Bootstrap { registry, service_ip, address: config.advertise, port: config.port };
     let ready = cache.clone();
     let boot_token = token.clone();
@@ -73,7 +76,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     if let Some(every) = config.compact_every {
         supervisor.spawn("compaction", compact::run(backend, every, token.clone()));
     }
-    let server = Server { rest, tls: config.tls };
+    let server = Server { rest, authentication: config.authentication, tls: config.tls };
     supervisor.spawn("server", server.serve(listener, token.clone()));
     tracing::info!(port = config.port, advertise = %config.advertise, "serving");
     supervisor.ready();

@@ -1,52 +1,10 @@
-//! What a request is about, out of its path and query.
+//! The parameters of a request.
 
 use std::collections::HashMap;
 
 use api::field::{Errors, Path};
 use api::status::Status;
 use percent_encoding::percent_decode_str;
-
-/// A path of the resource API.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ResourcePath {
-    pub group: String,
-    pub version: String,
-    pub resource: String,
-    pub namespace: String,
-    pub name: String,
-    pub subresource: String,
-    /// What follows the subresource.
-    pub rest: String,
-}
-
-/// `/api/v1/…` and `/apis/GROUP/VERSION/…` with a resource; `None` for all other paths.
-pub fn resource_path(path: &str) -> Option<ResourcePath> {
-    let mut parts = path.split('/').filter(|part| !part.is_empty());
-    let mut found = ResourcePath::default();
-    match parts.next()? {
-        "api" => {}
-        "apis" => found.group = parts.next()?.to_owned(),
-        _ => return None,
-    }
-    found.version = parts.next()?.to_owned();
-    let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
-    let parts: Vec<String> = parts.map(decode).collect();
-    let own = |sub: &String| sub == "status" || sub == "finalize";
-    // Below a namespace is another resource, unless it is a subresource of the namespace itself.
-    let parts = match parts.as_slice() {
-        [first, namespace, resource, ..] if first == "namespaces" && !own(resource) => {
-            found.namespace = namespace.clone();
-            &parts[2..]
-        }
-        parts => parts,
-    };
-    let mut parts = parts.iter().cloned();
-    found.resource = parts.next()?;
-    found.name = parts.next().unwrap_or_default();
-    found.subresource = parts.next().unwrap_or_default();
-    found.rest = parts.collect::<Vec<_>>().join("/");
-    Some(found)
-}
 
 /// The parameters of a query. Of one that occurs twice the first counts, unless it is a list.
 #[derive(Clone, Debug, Default)]
@@ -108,34 +66,6 @@ pub fn dry_run(options: &str, values: &[&str]) -> Result<bool, Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parts(path: &str) -> Option<[String; 6]> {
-        resource_path(path).map(|p| [p.group, p.version, p.namespace, p.resource, p.name, p.subresource])
-    }
-
-    #[test]
-    fn table_of_paths() {
-        let some = |parts: [&str; 6]| Some(parts.map(str::to_owned));
-        for (path, expected) in [
-            ("/healthz", None),
-            ("/api", None),
-            ("/api/v1", None),
-            ("/apis/apps", None),
-            ("/api/v1/pods", some(["", "v1", "", "pods", "", ""])),
-            ("/api/v1/nodes/n%2F1/status", some(["", "v1", "", "nodes", "n/1", "status"])),
-            ("/api/v1/namespaces", some(["", "v1", "", "namespaces", "", ""])),
-            ("/api/v1/namespaces/x", some(["", "v1", "", "namespaces", "x", ""])),
-            ("/api/v1/namespaces/x/finalize", some(["", "v1", "", "namespaces", "x", "finalize"])),
-            ("/api/v1/namespaces/x/pods", some(["", "v1", "x", "pods", "", ""])),
-            ("/api/v1/namespaces/x/pods/p/log", some(["", "v1", "x", "pods", "p", "log"])),
-            (
-                "/apis/coordination.k8s.io/v1/namespaces/x/leases/l",
-                some(["coordination.k8s.io", "v1", "x", "leases", "l", ""]),
-            ),
-        ] {
-            assert_eq!(parts(path), expected, "{path}");
-        }
-    }
 
     #[test]
     fn queries_are_decoded() {

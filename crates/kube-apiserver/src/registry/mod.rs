@@ -18,6 +18,8 @@ use bytes::Bytes;
 use serde_json::Value;
 use storage::{Backend, Cache, CacheError, Entry, Kind};
 
+use crate::attributes::ResourceAttributes;
+
 pub use allocate::{Ranges, ServiceRange};
 pub use delete::DeleteOptions;
 pub use read::{ListOptions, Listed, VersionMatch};
@@ -48,6 +50,15 @@ impl Target {
         let matches = |r: &Resource| r.plural == plural && r.group == group && r.version == version;
         let kind = catalog::resources().iter().position(matches)?;
         Some(Self { kind, namespace: namespace.into(), name: name.into() })
+    }
+
+    /// What a request is about. Only kinds that have namespaces lie in one.
+    pub fn of(about: &ResourceAttributes) -> Option<Self> {
+        let mut target = Self::new(&about.group, &about.version, &about.resource, &about.namespace, &about.name)?;
+        if !target.resource().namespaced {
+            target.namespace.clear();
+        }
+        Some(target)
     }
 
     pub fn resource(&self) -> &'static Resource {

@@ -41,7 +41,7 @@ impl Rest {
             return Err(Status::no_such_resource());
         }
         let ok = |value: Value| Ok(negotiate::json(StatusCode::OK, &value));
-        let parts: Vec<&str> = request.path.split('/').filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> = request.attributes.path.split('/').filter(|part| !part.is_empty()).collect();
         match parts.as_slice() {
             [] => ok(json!({"paths": paths()})),
             ["version"] => ok(version()),
@@ -63,7 +63,7 @@ impl Rest {
             ["openapi", "v3", "api", version] => openapi_v3("", version),
             ["openapi", "v3", "apis", group, version] => openapi_v3(group, version),
             ["healthz" | "livez" | "readyz", ..] | ["metrics"] => {
-                let reply = self.health.respond(&request.path, &request.raw_query).await;
+                let reply = self.health.respond(&request.attributes.path, &request.raw_query).await;
                 let (parts, body) = reply.into_parts();
                 let bytes = body.collect().await.map_or_else(|never| match never {}, |body| body.to_bytes());
                 Ok(Response::from_parts(parts, bytes.into()))

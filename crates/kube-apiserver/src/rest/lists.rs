@@ -44,11 +44,8 @@ fn list_options(request: &Request) -> Result<ListOptions, Status> {
 }
 
 impl Rest {
-    pub(super) async fn collection(&self, request: &Request, target: &Target) -> Result<Response<Body>, Status> {
+    pub(super) async fn list(&self, request: &Request, target: &Target) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
-        if request.query.flag("watch") {
-            return self.watch(request, target, accepted.form).await;
-        }
         let listed = self.registry.list(target, &list_options(request)?).await?;
         list_response(target, listed, &accepted)
     }

@@ -21,9 +21,11 @@ use http::{HeaderMap, Method, Response, header};
 use http_body_util::BodyExt;
 use prometheus_client::metrics::counter::Counter;
 
+use crate::attributes::{Attributes, ResourceAttributes, User};
+use crate::authorization::{self, Authorization};
 use crate::kubelet::Kubelets;
 use crate::registry::{Registry, Target};
-use crate::request::{Query, ResourcePath, resource_path};
+use crate::request::Query;
 use crate::server::Body;
 
 pub use api::patch::Patch;
@@ -39,6 +41,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// What the API serves, whoever asks.
 pub struct Rest {
     pub(crate) registry: Arc<Registry>,
+    pub(crate) authorization: Authorization,
     kubelets: Kubelets,
     health: daemon::Health,
     /// Told to clients that ask where the API is.
@@ -48,8 +51,8 @@ pub struct Rest {
 
 /// A request without its body.
 pub struct Request {
+    pub attributes: Attributes,
     pub method: Method,
-    pub path: String,
     pub query: Query,
     pub raw_query: String,
     pub headers: HeaderMap,
@@ -59,6 +62,7 @@ impl Rest {
     /// `kubelet_tls`: how this server shows itself to kubelets; without it there are no logs.
     pub fn new(
         registry: Arc<Registry>,
+        authorization: Authorization,
         kubelet_tls: Option<ClientTls>,
         mut health: daemon::Health,
         address: SocketAddr,
@@ -66,7 +70,7 @@ impl Rest {
         let panics = Counter::default();
         let help = "Requests that ended in a panic of their handler; each was answered with 500";
         health.registry().register("apiserver_request_panics", help, panics.clone());
-        Self { registry, kubelets: Kubelets::new(kubelet_tls, address.ip()), health, address, panics }
+        Self { registry, authorization, kubelets: Kubelets::new(kubelet_tls, address.ip()), health, address, panics }
     }
 
     /// A panic ends this request and nothing else.
@@ -78,20 +82,22 @@ impl Rest {
         })
     }
 
-    pub async fn handle<B>(&self, request: http::Request<B>) -> Response<Body>
+    pub async fn handle<B>(&self, user: Arc<User>, request: http::Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
+        let query = Query::parse(parts.uri.query());
+        let attributes = Attributes::of_request(user, &parts.method, parts.uri.path(), &query);
         let request = Request {
+            attributes,
             method: parts.method,
-            path: parts.uri.path().to_owned(),
-            query: Query::parse(parts.uri.query()),
+            query,
             raw_query: parts.uri.query().unwrap_or("").to_owned(),
             headers: parts.headers,
         };
-        let what = format!("{} {}", request.method, request.path);
+        let what = format!("{} {}", request.method, request.attributes.path);
         let result = self.guarded(&what, self.answer(&request, body)).await;
         result.flatten().unwrap_or_else(|status| failure(&status))
     }
@@ -106,53 +112,53 @@ impl Rest {
             Method::GET | Method::HEAD => Bytes::new(),
             _ => read_body(body).await?,
         };
-        match resource_path(&request.path) {
-            Some(path) => self.resource(request, path, body).await,
+        if !authorization::is_open(&request.attributes.path) {
+            self.authorization.check(&request.attributes).await?;
+        }
+        match &request.attributes.resource {
+            Some(about) => self.resource(request, about, body).await,
             None => self.document(request).await,
         }
     }
 
-    async fn resource(&self, request: &Request, path: ResourcePath, body: Bytes) -> Result<Response<Body>, Status> {
-        let target = Target::new(&path.group, &path.version, &path.resource, &path.namespace, &path.name);
-        let target = target.ok_or_else(Status::no_such_resource)?;
-        let resource = target.resource();
-        let collection = path.name.is_empty();
-        if !path.rest.is_empty() || (!resource.namespaced && !path.namespace.is_empty()) {
+    async fn resource(
+        &self,
+        request: &Request,
+        about: &ResourceAttributes,
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
+        let target = Target::of(about).ok_or_else(Status::no_such_resource)?;
+        let (resource, verb) = (target.resource(), request.attributes.verb);
+        let collection = matches!(verb, "list" | "watch" | "deletecollection") || about.name.is_empty();
+        if !about.rest.is_empty() || (resource.namespaced && !collection && about.namespace.is_empty()) {
             return Err(Status::no_such_resource());
         }
-        if resource.namespaced && !collection && path.namespace.is_empty() {
+        // Of kinds without a namespace only namespaces have one in their path: themselves.
+        if !resource.namespaced && !about.namespace.is_empty() && about.namespace != about.name {
             return Err(Status::no_such_resource());
         }
-        // Over all namespaces one can only read.
-        if resource.namespaced && path.namespace.is_empty() && request.method != Method::GET {
-            let verb = request.method.as_str().to_lowercase();
-            return Err(Status::method_not_allowed(resource.group, resource.plural, &verb));
-        }
-        let sub = match path.subresource.as_str() {
-            "" => None,
-            name => Some(resource.subresource(name).ok_or_else(Status::no_such_resource)?),
+        let refused = || {
+            let method = request.method.as_str().to_lowercase();
+            Status::method_not_allowed(resource.group, resource.plural, &method)
         };
-        let method = request.method.as_str();
-        let refused = || Status::method_not_allowed(resource.group, resource.plural, &method.to_lowercase());
-        let Some(sub) = sub else {
-            return match (method, collection) {
-                ("GET" | "HEAD", true) => self.collection(request, &target).await,
-                ("GET" | "HEAD", false) => self.get(request, &target, None).await,
-                ("POST", true) => self.create(request, &target, body).await,
-                ("PUT", false) => self.replace(request, &target, None, body).await,
-                ("PATCH", false) => self.patch(request, &target, None, body).await,
-                ("DELETE", true) => self.delete_collection(request, &target, body).await,
-                ("DELETE", false) => self.delete(request, &target, body).await,
+        // Over all namespaces one can only read.
+        if resource.namespaced && about.namespace.is_empty() && !matches!(verb, "list" | "watch") {
+            return Err(refused());
+        }
+        if about.subresource.is_empty() {
+            return match (verb, collection) {
+                ("list", _) => self.list(request, &target).await,
+                ("watch", _) => self.watch(request, &target).await,
+                ("get", false) => self.get(request, &target, None).await,
+                ("create", true) => self.create(request, &target, body).await,
+                ("update", false) => self.replace(request, &target, None, body).await,
+                ("patch", false) => self.patch(request, &target, None, body).await,
+                ("deletecollection", _) => self.delete_collection(request, &target, body).await,
+                ("delete", false) => self.delete(request, &target, body).await,
                 _ => Err(refused()),
             };
-        };
-        let verb = match method {
-            "GET" | "HEAD" => "get",
-            "POST" => "create",
-            "PUT" => "update",
-            "PATCH" => "patch",
-            _ => return Err(refused()),
-        };
+        }
+        let sub = resource.subresource(&about.subresource).ok_or_else(Status::no_such_resource)?;
         if !sub.verbs.contains(&verb) {
             return Err(refused());
         }

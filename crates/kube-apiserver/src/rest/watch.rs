@@ -14,7 +14,7 @@ use storage::{Cache, EventType, Watcher};
 use tokio::time::Instant;
 
 use super::lists::selectors;
-use super::negotiate::{Form, JSON, respond};
+use super::negotiate::{Form, JSON, accepted, respond};
 use super::objects::partial;
 use super::{Request, Rest};
 use crate::registry::{Target, parse};
@@ -30,7 +30,8 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 const BATCH: usize = 256;
 
 impl Rest {
-    pub(super) async fn watch(&self, request: &Request, target: &Target, form: Form) -> Result<Response<Body>, Status> {
+    pub(super) async fn watch(&self, request: &Request, target: &Target) -> Result<Response<Body>, Status> {
+        let form = accepted(&request.headers, &request.query)?.form;
         let (labels, fields) = selectors(request)?;
         let filter = self.registry.filter(target, &labels, &fields)?;
         let version = request.query.number("resourceVersion")?;

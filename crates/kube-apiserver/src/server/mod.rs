@@ -2,11 +2,11 @@
 
 mod body;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::status::Status;
-use daemon::tls::{Identity, ServerTls, peer_identity};
+use daemon::tls::{ServerTls, peer_identity};
 use http::{Request, Response, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+use crate::attributes::User;
+use crate::authentication::Authentication;
+use crate::authorization::is_open;
 use crate::grpc::Grpc;
 use crate::rest::{Rest, failure};
 
@@ -29,11 +32,9 @@ const MAX_HEADERS: u32 = 64 * 1024;
 const MAX_STREAMS: u32 = 250;
 /// Requests that run get this long when the daemon is asked to end. Watches and logs are simply cut.
 const GRACE: Duration = Duration::from_secs(2);
-/// Paths that answer everybody: what probes and version checks ask.
-const OPEN: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
-
 pub struct Server {
     pub rest: Arc<Rest>,
+    pub authentication: Authentication,
     pub tls: ServerTls,
 }
 
@@ -64,7 +65,7 @@ impl Server {
         Ok(())
     }
 
-    async fn connection(&self, stream: TcpStream, token: CancellationToken) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, token: CancellationToken) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("no TCP_NODELAY: {error}");
         }
@@ -74,14 +75,14 @@ impl Server {
             Ok(Err(error)) => return tracing::debug!("TLS handshake: {error}"),
             Err(_) => return tracing::debug!("TLS handshake: too slow"),
         };
-        let identity = peer_identity(stream.get_ref().1.peer_certificates()).map(Arc::new);
-        let rest = self.rest.clone();
-        let grpc = ResourcesServer::new(Grpc::new(rest.registry.clone()))
+        let certificate = peer_identity(stream.get_ref().1.peer_certificates()).map(Authentication::of_certificate);
+        let server = self.clone();
+        let grpc = ResourcesServer::new(Grpc::new(self.rest.registry.clone(), self.rest.authorization.clone()))
             .max_decoding_message_size(4 * 1024 * 1024)
             .max_encoding_message_size(usize::MAX);
         let service = service_fn(move |request: Request<Incoming>| {
-            let (rest, mut grpc, identity) = (rest.clone(), grpc.clone(), identity.clone());
-            async move { Ok::<_, std::convert::Infallible>(answer(&rest, &mut grpc, identity.as_deref(), request).await) }
+            let (server, mut grpc, certificate) = (server.clone(), grpc.clone(), certificate.clone());
+            async move { Ok::<_, Infallible>(server.answer(&mut grpc, certificate.as_ref(), request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
@@ -106,30 +107,35 @@ impl Server {
         // What still runs after the grace period is cut when the task is dropped.
         let _ = tokio::time::timeout(GRACE, connection).await;
     }
-}
 
-async fn answer(
-    rest: &Rest,
-    grpc: &mut ResourcesServer<Grpc>,
-    identity: Option<&Identity>,
-    request: Request<Incoming>,
-) -> Response<Body> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let is_grpc = content_type.starts_with(b"application/grpc");
-    if identity.is_none() && !OPEN.iter().any(|open| request.uri().path().starts_with(open)) {
-        if is_grpc {
-            let status = tonic::Status::unauthenticated("a client certificate of --client-ca-file is required");
-            return status.into_http::<tonic::body::Body>().map(Body::Grpc);
+    /// Authentication is the first of the layers; the others need to know what is asked for.
+    async fn answer(
+        &self,
+        grpc: &mut ResourcesServer<Grpc>,
+        certificate: Option<&Arc<User>>,
+        mut request: Request<Incoming>,
+    ) -> Response<Body> {
+        let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+        let is_grpc = content_type.starts_with(b"application/grpc");
+        let user = match self.authentication.user(certificate, request.headers()) {
+            Ok(user) => user,
+            Err(_) if !is_grpc && is_open(request.uri().path()) => Arc::default(),
+            Err(_) if is_grpc => {
+                let status =
+                    tonic::Status::unauthenticated("a client certificate of --client-ca-file or a token is required");
+                return status.into_http::<tonic::body::Body>().map(Body::Grpc);
+            }
+            Err(status) => return failure(&status),
+        };
+        if !is_grpc {
+            return self.rest.handle(user, request).await;
         }
-        return failure(&Status::unauthorized());
-    }
-    if is_grpc {
         let what = request.uri().path().to_owned();
-        return match rest.guarded(&what, grpc.call(request)).await {
+        request.extensions_mut().insert(user);
+        match self.rest.guarded(&what, grpc.call(request)).await {
             Ok(Ok(response)) => response.map(Body::Grpc),
             Ok(Err(never)) => match never {},
             Err(status) => tonic::Status::internal(status.message).into_http::<tonic::body::Body>().map(Body::Grpc),
-        };
+        }
     }
-    rest.handle(request).await
 }

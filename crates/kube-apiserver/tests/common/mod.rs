@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full};
+use kube_apiserver::attributes::User;
+use kube_apiserver::authorization::{AlwaysAllow, Authorization};
 use kube_apiserver::registry::{Ranges, Registry};
 use kube_apiserver::rest::Rest;
 use serde_json::{Value, json};
@@ -12,6 +14,11 @@ use storage::{Cache, Memory};
 
 pub struct Api {
     pub rest: Arc<Rest>,
+}
+
+/// Who may do everything.
+fn admin() -> Arc<User> {
+    Arc::new(User { name: "admin".into(), groups: vec!["system:masters".into()], ..User::default() })
 }
 
 /// Status code and body.
@@ -25,8 +32,11 @@ impl Api {
         cache.ready().await;
         let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
         let registry = Registry::new(backend, cache, ranges, 3600);
+        let authorization = Authorization::new(vec![Arc::new(AlwaysAllow)]);
         let health = daemon::Health::unbound();
-        let api = Self { rest: Arc::new(Rest::new(registry, None, health, "127.0.0.1:6443".parse().unwrap())) };
+        let api = Self {
+            rest: Arc::new(Rest::new(registry, authorization, None, health, "127.0.0.1:6443".parse().unwrap())),
+        };
         for name in api::strategy::SYSTEM_NAMESPACES {
             let namespace = json!({"metadata": {"name": name}});
             let (code, body) = api.json("POST", "/api/v1/namespaces", &namespace).await;
@@ -38,7 +48,7 @@ impl Api {
     pub async fn call(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Answer {
         let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, content_type);
         let request = request.body(Full::new(Bytes::copy_from_slice(body)));
-        let response = self.rest.handle(request.unwrap_or_else(|e| panic!("{path}: {e}"))).await;
+        let response = self.rest.handle(admin(), request.unwrap_or_else(|e| panic!("{path}: {e}"))).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap_or_else(|e| panic!("{method} {path}: {e}")).to_bytes();
         (parts.status.as_u16(), body.to_vec())
