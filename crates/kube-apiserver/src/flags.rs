@@ -13,7 +13,7 @@ use daemon::{CommonFlags, FlagError};
 use storage::EtcdOptions;
 
 use crate::authentication::{Authentication, TokenFile};
-use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer};
+use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer, Rbac};
 use crate::registry::{Ranges, ServiceRange};
 
 /// Serves the Kubernetes API over HTTPS and gRPC, and keeps all state in etcd.
@@ -73,7 +73,7 @@ pub struct Flags {
     /// How long events are kept
     #[arg(long, default_value = "1h", value_parser = duration)]
     event_ttl: Duration,
-    /// Who may do what, with commas between the modes: AlwaysAllow, AlwaysDeny. The first that has an opinion decides
+    /// Who may do what, with commas between the modes: RBAC, AlwaysAllow, AlwaysDeny. The first that has an opinion decides
     #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow", value_name = "MODE,…")]
     authorization_mode: Vec<String>,
     /// Whether requests without certificate and token are those of system:anonymous; never where everything is allowed
@@ -97,6 +97,7 @@ pub struct Config {
     pub event_ttl: i64,
     pub authentication: Authentication,
     pub authorization: Authorization,
+    pub rbac: Rbac,
 }
 
 /// `90s`, `5m`, `1h30m`: Go's notation.
@@ -125,13 +126,15 @@ fn own_address() -> Option<IpAddr> {
 
 impl Flags {
     pub fn check(self) -> Result<Config, Box<dyn std::error::Error>> {
+        let rbac = Rbac::default();
         let mut authorizers: Vec<Arc<dyn Authorizer>> = Vec::new();
         for mode in &self.authorization_mode {
             authorizers.push(match mode.as_str() {
                 "AlwaysAllow" => Arc::new(AlwaysAllow),
                 "AlwaysDeny" => Arc::new(AlwaysDeny),
+                "RBAC" => Arc::new(rbac.clone()),
                 _ => {
-                    let why = "the modes are AlwaysAllow and AlwaysDeny";
+                    let why = "the modes are RBAC, AlwaysAllow and AlwaysDeny";
                     return Err(FlagError::new("authorization-mode", mode, why).into());
                 }
             });
@@ -200,6 +203,7 @@ impl Flags {
             event_ttl: self.event_ttl.as_secs() as i64,
             authentication,
             authorization: Authorization::new(authorizers),
+            rbac,
         })
     }
 }

@@ -64,7 +64,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     });
     let address = SocketAddr::new(config.advertise, config.port);
     let rest = Arc::new(Rest::new(registry.clone(), config.authorization, config.kubelet_tls, health, address));
-    let bootstrap = Bootstrap { registry, service_ip, address: config.advertise, port: config.port };
+    let bootstrap = Bootstrap { registry: registry.clone(), service_ip, address: config.advertise, port: config.port };
     let ready = cache.clone();
     let boot_token = token.clone();
     supervisor.spawn("bootstrap", async move {
@@ -76,6 +76,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     if let Some(every) = config.compact_every {
         supervisor.spawn("compaction", compact::run(backend, every, token.clone()));
     }
+    supervisor.spawn("rbac", config.rbac.run(registry.clone(), token.clone()));
     let server = Server { rest, authentication: config.authentication, tls: config.tls };
     supervisor.spawn("server", server.serve(listener, token.clone()));
     tracing::info!(port = config.port, advertise = %config.advertise, "serving");

@@ -19,6 +19,7 @@ fn object(resource: &Resource, name: &str) -> Value {
                 "spec": {"containers": [{"name": "c", "image": "busybox"}]}});
             object["spec"] = json!({"replicas": 1, "selector": {"a": "b"}, "template": pod});
         }
+        "RoleBinding" | "ClusterRoleBinding" => object["roleRef"] = json!({"kind": "ClusterRole", "name": "r"}),
         "Event" => object["involvedObject"] = json!({"namespace": "default", "kind": "Pod", "name": "x"}),
         _ => {}
     }

@@ -5,7 +5,7 @@
 use client::{Object, ResourceRef};
 use k8s_openapi::{
     Resource,
-    api::{coordination::v1::Lease, core::v1 as core},
+    api::{coordination::v1::Lease, core::v1 as core, rbac::v1 as rbac},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,10 @@ pub const CATALOG: &[Entry] = &[
     entry::<Lease>(true),
     entry::<core::Node>(false),
     entry::<core::Namespace>(false),
+    entry::<rbac::Role>(true),
+    entry::<rbac::RoleBinding>(true),
+    entry::<rbac::ClusterRole>(false),
+    entry::<rbac::ClusterRoleBinding>(false),
 ];
 
 /// The resource that an owner reference names.

@@ -3,7 +3,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use client::{Client, EventRecorder, Object, PartialObject, Reflector, ResourceRef, Store, Stored, Terms};
 use daemon::Supervisor;
-use k8s_openapi::api::{coordination::v1::Lease, core::v1 as core};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1 as core, rbac::v1 as rbac};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -102,6 +102,11 @@ impl<'a> Manager<'a> {
 
         let configs = self.mirror("configmaps", metadata(&client, core::ConfigMap::RESOURCE));
         let secrets = self.mirror("secrets", metadata(&client, core::Secret::RESOURCE));
+        let roles = self.mirror("roles", metadata(&client, rbac::Role::RESOURCE));
+        let role_bindings = self.mirror("rolebindings", metadata(&client, rbac::RoleBinding::RESOURCE));
+        let cluster_roles = self.mirror("clusterroles", metadata(&client, rbac::ClusterRole::RESOURCE));
+        let cluster_bindings =
+            self.mirror("clusterrolebindings", metadata(&client, rbac::ClusterRoleBinding::RESOURCE));
         // Events are not among them: they go by their age.
         let sources = vec![
             Source::of(core::Pod::RESOURCE, &pods),
@@ -113,6 +118,10 @@ impl<'a> Manager<'a> {
             Source::new(&namespaces),
             Source::of(core::ConfigMap::RESOURCE, &configs),
             Source::of(core::Secret::RESOURCE, &secrets),
+            Source::of(rbac::Role::RESOURCE, &roles),
+            Source::of(rbac::RoleBinding::RESOURCE, &role_bindings),
+            Source::of(rbac::ClusterRole::RESOURCE, &cluster_roles),
+            Source::of(rbac::ClusterRoleBinding::RESOURCE, &cluster_bindings),
         ];
         let collector = GarbageCollector::new(&client, sources);
         let workers = options.concurrent_gc_syncs;

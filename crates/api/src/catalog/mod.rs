@@ -32,6 +32,8 @@ pub struct Resource {
     pub schema: TypeId,
 }
 
+const RBAC: &str = "rbac.authorization.k8s.io";
+
 pub const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 impl Resource {
@@ -169,6 +171,28 @@ pub fn resources() -> &'static [Resource] {
                 ..row("", "v1", "Service", "services")
             },
             Resource { columns: columns::LEASES, ..row("coordination.k8s.io", "v1", "Lease", "leases") },
+            Resource {
+                namespaced: false,
+                columns: columns::ROLE_BINDINGS,
+                strategy: &strategy::RoleBindings { namespaced: false },
+                ..row(RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings")
+            },
+            Resource {
+                namespaced: false,
+                columns: columns::ROLES,
+                strategy: &strategy::Roles { namespaced: false },
+                ..row(RBAC, "v1", "ClusterRole", "clusterroles")
+            },
+            Resource {
+                columns: columns::ROLE_BINDINGS,
+                strategy: &strategy::RoleBindings { namespaced: true },
+                ..row(RBAC, "v1", "RoleBinding", "rolebindings")
+            },
+            Resource {
+                columns: columns::ROLES,
+                strategy: &strategy::Roles { namespaced: true },
+                ..row(RBAC, "v1", "Role", "roles")
+            },
         ]
     });
     &RESOURCES

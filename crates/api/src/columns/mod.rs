@@ -2,6 +2,7 @@
 
 mod core;
 mod pod;
+mod rbac;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use crate::meta;
 
 pub use self::core::*;
 pub use self::pod::PODS;
+pub use self::rbac::*;
 
 /// One column. `priority` 0 is always shown, others with `-o wide`.
 pub struct Column {

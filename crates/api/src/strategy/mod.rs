@@ -7,6 +7,7 @@ mod event;
 mod namespace;
 mod node;
 mod pod;
+mod rbac;
 mod replicationcontroller;
 mod service;
 
@@ -22,6 +23,7 @@ pub use event::Events;
 pub use namespace::{Namespaces, SYSTEM_NAMESPACES};
 pub use node::Nodes;
 pub use pod::{Pods, bind};
+pub use rbac::{RoleBindings, Roles};
 pub use replicationcontroller::ReplicationControllers;
 pub use service::Services;
 

@@ -49,6 +49,14 @@ pub fn dns_subdomain(text: &str) -> Vec<String> {
     problems
 }
 
+/// A name that is a part of a path and nothing more: of roles and their bindings.
+pub fn path_segment(text: &str) -> Vec<String> {
+    if text == "." || text == ".." {
+        return vec![format!("may not be '{text}'")];
+    }
+    ["/", "%"].iter().filter(|bad| text.contains(**bad)).map(|bad| format!("may not contain '{bad}'")).collect()
+}
+
 /// An RFC 1035 label, 63 bytes at most: services.
 pub fn dns_1035_label(text: &str) -> Vec<String> {
     let mut problems = Vec::new();

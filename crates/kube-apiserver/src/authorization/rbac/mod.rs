@@ -1,0 +1,122 @@
+//! RBAC: who is bound to a role may do what its rules say. Follows the four kinds in the watch cache; a request waits for nothing.
+
+mod policy;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::de::DeserializeOwned;
+use storage::EventType;
+use tokio_util::sync::CancellationToken;
+
+use super::{Authorizer, Decision};
+use crate::attributes::Attributes;
+use crate::registry::{Registry, Target};
+
+use policy::{Key, Policy};
+
+const GROUP: &str = "rbac.authorization.k8s.io";
+/// Between tries to follow a kind whose watch has ended.
+const AGAIN: Duration = Duration::from_millis(200);
+/// Changes that are applied at a time.
+const BATCH: usize = 256;
+
+#[derive(Clone, Default)]
+pub struct Rbac(Arc<RwLock<Policy>>);
+
+#[async_trait]
+impl Authorizer for Rbac {
+    async fn authorize(&self, attributes: &Attributes) -> Decision {
+        let policy = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if policy.allows(attributes) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
+    }
+}
+
+/// How an object of one of the four kinds goes into the policy.
+type Apply = fn(&mut Policy, &[u8], bool);
+
+impl Rbac {
+    /// Follows roles and bindings until the token ends it.
+    pub async fn run(self, registry: Arc<Registry>, token: CancellationToken) {
+        let follow = |plural: &'static str, roles: bool, cluster: bool, apply: Apply| {
+            let (rbac, registry, token) = (self.clone(), registry.clone(), token.clone());
+            async move { rbac.follow(&registry, plural, (roles, cluster), apply, &token).await }
+        };
+        tokio::join!(
+            follow("clusterroles", true, true, |policy, bytes, there| {
+                role::<ClusterRole>(policy, bytes, there, |role| (role.metadata, role.rules));
+            }),
+            follow("roles", true, false, |policy, bytes, there| {
+                role::<Role>(policy, bytes, there, |role| (role.metadata, role.rules));
+            }),
+            follow("clusterrolebindings", false, true, |policy, bytes, there| {
+                let Ok(one) = serde_json::from_slice::<ClusterRoleBinding>(bytes) else { return };
+                let subjects = one.subjects.unwrap_or_default();
+                policy.set_binding(key(one.metadata), there.then_some((&one.role_ref, &subjects)));
+            }),
+            follow("rolebindings", false, false, |policy, bytes, there| {
+                let Ok(one) = serde_json::from_slice::<RoleBinding>(bytes) else { return };
+                let subjects = one.subjects.unwrap_or_default();
+                policy.set_binding(key(one.metadata), there.then_some((&one.role_ref, &subjects)));
+            }),
+        );
+    }
+
+    async fn follow(
+        &self,
+        registry: &Registry,
+        plural: &str,
+        (roles, cluster): (bool, bool),
+        apply: Apply,
+        token: &CancellationToken,
+    ) {
+        let Some(target) = Target::new(GROUP, "v1", plural, "", "") else { return };
+        while !token.is_cancelled() {
+            let watching = registry.list_and_watch(&target, storage::Filter::default(), Some(0)).await;
+            let Ok((listed, mut watcher)) = watching else {
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            };
+            self.change(|policy| {
+                policy.forget(roles, cluster);
+                listed.entries.iter().for_each(|entry| apply(policy, &entry.bytes, true));
+            });
+            loop {
+                let events = tokio::select! {
+                    events = watcher.next(BATCH) => events,
+                    () = token.cancelled() => return,
+                };
+                if events.is_empty() {
+                    break;
+                }
+                let objects: Vec<(Bytes, bool)> =
+                    events.iter().map(|(kind, event)| (event.object(*kind), *kind != EventType::Deleted)).collect();
+                self.change(|policy| objects.iter().for_each(|(bytes, there)| apply(policy, bytes, *there)));
+            }
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Policy)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn role<K: DeserializeOwned>(
+    policy: &mut Policy,
+    bytes: &[u8],
+    there: bool,
+    parts: fn(K) -> (ObjectMeta, Option<Vec<k8s_openapi::api::rbac::v1::PolicyRule>>),
+) {
+    // What is stored has been validated.
+    let Ok(object) = serde_json::from_slice::<K>(bytes) else { return };
+    let (metadata, rules) = parts(object);
+    policy.set_role(key(metadata), there.then(|| rules.unwrap_or_default()));
+}
+
+fn key(metadata: ObjectMeta) -> Key {
+    (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default())
+}
