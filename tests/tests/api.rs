@@ -392,18 +392,64 @@ fn services_get_addresses_that_nobody_else_has_and_give_them_back() {
     assert_eq!(code, 201, "{b}");
 }
 
+/// Status and body of a request by one of the cluster's certificates, or by nobody; with more arguments for curl.
+fn asked_by(api: &TestCluster, who: &str, method: &str, path: &str, more: &[&str]) -> (u16, String) {
+    let pki = |file: &str| api.cluster.pki.path(file).display().to_string();
+    let mut command = Command::new("curl");
+    command.args(["-s", "-X", method, "-w", "\n%{http_code}", "--cacert", &pki("ca.crt")]).args(more);
+    if !who.is_empty() {
+        command.args(["--cert", &pki(&format!("{who}.crt")), "--key", &pki(&format!("{who}.key"))]);
+    }
+    let said = run(command.arg(format!("{}{path}", api.cluster.layout.server()))).out;
+    let (body, code) = said.rsplit_once('\n').unwrap_or(("", "0"));
+    (code.parse().unwrap_or(0), body.to_owned())
+}
+
 #[test]
-fn nobody_gets_in_without_a_certificate() {
+fn who_is_nobody_may_do_nothing_and_daemons_only_what_they_need() {
     let api = api();
-    let ca = api.cluster.pki.path("ca.crt").display().to_string();
-    let status = |path: &str| {
-        let url = format!("{}{path}", api.cluster.layout.server());
-        run(Command::new("curl").args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", &ca, &url])).out
-    };
-    assert_eq!(status("/api/v1/secrets"), "401");
-    assert_eq!(status("/metrics"), "401");
-    assert_eq!(status("/readyz"), "200");
-    assert_eq!(status("/version"), "200");
+    wait_for_default(&api);
+    let secret = "/api/v1/namespaces/default/secrets/s";
+    assert_eq!(api.post("/api/v1/namespaces/default/secrets", &json!({"metadata": {"name": "s"}})).0, 201);
+    let node = api.cluster.layout.node.clone();
+    let own_lease = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{node}");
+    eventually("the default roles", || {
+        let (code, body) = asked_by(&api, "kube-proxy", "GET", "/api/v1/services", &[]);
+        if code == 200 { Ok(()) } else { Err(body) }
+    });
+    for (who, method, path, code) in [
+        ("", "GET", "/readyz", 200),
+        ("", "GET", "/version", 200),
+        ("", "GET", "/api/v1/secrets", 403),
+        ("", "GET", "/metrics", 403),
+        ("kube-proxy", "GET", secret, 403),
+        ("kube-proxy", "DELETE", "/api/v1/namespaces/default/services/kubernetes", 403),
+        ("kube-proxy", "GET", "/apis", 200),
+        ("kube-scheduler", "GET", "/api/v1/nodes", 200),
+        ("kube-scheduler", "GET", secret, 403),
+        ("kubelet", "GET", secret, 403),
+        ("kubelet", "GET", &own_lease, 404),
+        ("kubelet", "GET", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/other", 403),
+        ("kube-controller-manager", "GET", secret, 200),
+        // Before it is known whether there is such an object.
+        ("kube-proxy", "GET", "/api/v1/namespaces/default/secrets/nope", 403),
+    ] {
+        let (got, said) = asked_by(&api, who, method, path, &[]);
+        assert_eq!(got, code, "{who:?} {method} {path}: {said}");
+    }
+    // The pods of a node open what they refer to.
+    let mut pod = pod("reads");
+    pod["spec"]["nodeName"] = node.into();
+    pod["spec"]["volumes"] = json!([{"name": "v", "secret": {"secretName": "s"}}]);
+    assert_eq!(api.post(PODS, &pod).0, 201);
+    eventually("the secret for the kubelet", || {
+        let (code, said) = asked_by(&api, "kubelet", "GET", secret, &[]);
+        if code == 200 { Ok(()) } else { Err(said) }
+    });
+    let (_, said) = asked_by(&api, "", "GET", "/api/v1/secrets", &[]);
+    assert!(said.contains("secrets is forbidden: User \\\"system:anonymous\\\" cannot list resource \\\"secrets\\\" in API group \\\"\\\" at the cluster scope"), "{said}");
+    let (code, _) = asked_by(&api, "", "GET", "/api/v1/secrets", &["-H", "Authorization: Bearer nope"]);
+    assert_eq!(code, 401);
 }
 
 #[test]

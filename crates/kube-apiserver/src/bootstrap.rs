@@ -10,6 +10,7 @@ use api::strategy::SYSTEM_NAMESPACES;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::authorization::rbac;
 use crate::registry::{Registry, Target};
 
 /// Somebody may delete them.
@@ -27,13 +28,20 @@ pub struct Bootstrap {
 impl Bootstrap {
     pub async fn run(self, token: CancellationToken) {
         let trouble = daemon::LogOnce::new();
+        // Roles are put back at each start only: who takes one away while the server runs means it.
+        let mut roles = false;
         loop {
-            match self.ensure().await {
+            let mut ensured = self.ensure().await;
+            if ensured.is_ok() && !roles {
+                ensured = rbac::defaults::ensure(&self.registry).await;
+                roles = ensured.is_ok();
+            }
+            match ensured {
                 Ok(()) => {
-                    trouble.over("the system namespaces and the kubernetes service are there");
+                    trouble.over("the system namespaces, the default roles and the kubernetes service are there");
                 }
                 Err(status) => {
-                    trouble.trouble(format_args!("system namespaces and kubernetes service: {status}"));
+                    trouble.trouble(format_args!("system namespaces, default roles and kubernetes service: {status}"));
                 }
             }
             tokio::select! {

@@ -13,7 +13,7 @@ use daemon::{CommonFlags, FlagError};
 use storage::EtcdOptions;
 
 use crate::authentication::{Authentication, TokenFile};
-use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer, Rbac};
+use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer, Nodes, Rbac};
 use crate::registry::{Ranges, ServiceRange};
 
 /// Serves the Kubernetes API over HTTPS and gRPC, and keeps all state in etcd.
@@ -52,7 +52,7 @@ pub struct Flags {
     /// Key of the certificate of this server (PEM)
     #[arg(long, required = true)]
     tls_private_key_file: PathBuf,
-    /// Authority of the clients' certificates (PEM); who has one of these may do everything
+    /// Authority of the clients' certificates (PEM): common name and organizations are user and groups
     #[arg(long, required = true)]
     client_ca_file: PathBuf,
     /// Certificate for the kubelets (PEM)
@@ -73,7 +73,7 @@ pub struct Flags {
     /// How long events are kept
     #[arg(long, default_value = "1h", value_parser = duration)]
     event_ttl: Duration,
-    /// Who may do what, with commas between the modes: RBAC, AlwaysAllow, AlwaysDeny. The first that has an opinion decides
+    /// Who may do what, with commas between the modes: Node, RBAC, AlwaysAllow, AlwaysDeny. The first that has an opinion decides
     #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow", value_name = "MODE,…")]
     authorization_mode: Vec<String>,
     /// Whether requests without certificate and token are those of system:anonymous; never where everything is allowed
@@ -98,6 +98,7 @@ pub struct Config {
     pub authentication: Authentication,
     pub authorization: Authorization,
     pub rbac: Rbac,
+    pub nodes: Nodes,
 }
 
 /// `90s`, `5m`, `1h30m`: Go's notation.
@@ -126,15 +127,16 @@ fn own_address() -> Option<IpAddr> {
 
 impl Flags {
     pub fn check(self) -> Result<Config, Box<dyn std::error::Error>> {
-        let rbac = Rbac::default();
+        let (rbac, nodes) = (Rbac::default(), Nodes::default());
         let mut authorizers: Vec<Arc<dyn Authorizer>> = Vec::new();
         for mode in &self.authorization_mode {
             authorizers.push(match mode.as_str() {
                 "AlwaysAllow" => Arc::new(AlwaysAllow),
                 "AlwaysDeny" => Arc::new(AlwaysDeny),
                 "RBAC" => Arc::new(rbac.clone()),
+                "Node" => Arc::new(nodes.clone()),
                 _ => {
-                    let why = "the modes are RBAC, AlwaysAllow and AlwaysDeny";
+                    let why = "the modes are Node, RBAC, AlwaysAllow and AlwaysDeny";
                     return Err(FlagError::new("authorization-mode", mode, why).into());
                 }
             });
@@ -204,6 +206,7 @@ impl Flags {
             authentication,
             authorization: Authorization::new(authorizers),
             rbac,
+            nodes,
         })
     }
 }

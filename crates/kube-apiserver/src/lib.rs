@@ -77,6 +77,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         supervisor.spawn("compaction", compact::run(backend, every, token.clone()));
     }
     supervisor.spawn("rbac", config.rbac.run(registry.clone(), token.clone()));
+    supervisor.spawn("node-authorizer", config.nodes.run(registry.clone(), token.clone()));
     let server = Server { rest, authentication: config.authentication, tls: config.tls };
     supervisor.spawn("server", server.serve(listener, token.clone()));
     tracing::info!(port = config.port, advertise = %config.advertise, "serving");

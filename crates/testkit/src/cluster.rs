@@ -201,6 +201,7 @@ impl Cluster {
                 format!("--kubelet-client-key={}", pki("apiserver-kubelet-client.key")),
                 format!("--kubelet-certificate-authority={}", pki("ca.crt")),
                 format!("--service-cluster-ip-range={}", layout.service_range),
+                "--authorization-mode=Node,RBAC".into(),
             ],
             "kube-controller-manager" => vec![
                 kubeconfig,

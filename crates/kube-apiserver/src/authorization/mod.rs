@@ -1,6 +1,7 @@
 //! What a user may do. Asked before it is known whether the object exists, so that who may not ask learns nothing.
 
-mod rbac;
+mod node;
+pub mod rbac;
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::attributes::{Attributes, ResourceAttributes};
 
+pub use node::Nodes;
 pub use rbac::Rbac;
 
 /// Who is in it may do everything, whatever the mode.

@@ -1,5 +1,6 @@
 //! RBAC: who is bound to a role may do what its rules say. Follows the four kinds in the watch cache; a request waits for nothing.
 
+pub mod defaults;
 mod policy;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,6 +18,7 @@ use super::{Authorizer, Decision};
 use crate::attributes::Attributes;
 use crate::registry::{Registry, Target};
 
+pub(super) use policy::permits;
 use policy::{Key, Policy};
 
 const GROUP: &str = "rbac.authorization.k8s.io";

@@ -99,7 +99,7 @@ fn compile(subject: &ApiSubject, namespace: &str) -> Option<Subject> {
     }
 }
 
-fn permits(rule: &PolicyRule, attributes: &Attributes) -> bool {
+pub fn permits(rule: &PolicyRule, attributes: &Attributes) -> bool {
     let any = |list: &[String], wanted: &dyn Fn(&str) -> bool| list.iter().any(|one| one == "*" || wanted(one));
     if !any(&rule.verbs, &|verb| verb == attributes.verb) {
         return false;
