@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::budget::size;
+
 /// A path such as `spec.containers[0].name`. Cheap to extend; spelled out only in an error.
 #[derive(Clone, Copy)]
 pub struct Path<'a> {
@@ -120,13 +122,30 @@ impl fmt::Display for Error {
     }
 }
 
+/// More errors of one object help nobody, and an object of a hundred thousand wrong fields is not answered by as many.
+const MAX_ERRORS: usize = 500;
+/// Of a text that is wrong this much is shown.
+const MAX_SHOWN: usize = 4096;
+
 /// Every error of an object, not the first one only.
 #[derive(Debug, Default)]
 pub struct Errors(pub Vec<Error>);
 
 impl Errors {
     fn push(&mut self, kind: Kind, path: &Path<'_>, value: Value, detail: impl Into<String>) {
-        self.0.push(Error { kind, path: path.to_string(), value, detail: detail.into() });
+        if self.0.len() >= MAX_ERRORS {
+            return;
+        }
+        let value = match value {
+            Value::String(text) if text.len() > MAX_SHOWN => text.chars().take(MAX_SHOWN).collect::<String>().into(),
+            Value::Array(_) | Value::Object(_) if size(&value).bytes > MAX_SHOWN => "...".into(),
+            value => value,
+        };
+        let mut path = path.to_string();
+        if path.len() > MAX_SHOWN {
+            path = path.chars().take(MAX_SHOWN).collect();
+        }
+        self.0.push(Error { kind, path, value, detail: detail.into() });
     }
     pub fn required(&mut self, path: &Path<'_>, detail: &str) {
         self.push(Kind::Required, path, Value::Null, detail);
@@ -163,6 +182,16 @@ impl Errors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_bounded() {
+        let mut errors = Errors::default();
+        for _ in 0..1000 {
+            errors.invalid(&Path::new("spec"), "x".repeat(10_000), "");
+        }
+        assert_eq!(errors.0.len(), MAX_ERRORS);
+        assert!(errors.0[0].body().len() < MAX_SHOWN + 100);
+    }
 
     #[test]
     fn errors_read_as_upstreams() {

@@ -17,4 +17,5 @@ pub mod status;
 pub mod strategy;
 pub mod tolerations;
 pub mod validation;
+pub mod warnings;
 pub mod yaml;

@@ -9,6 +9,13 @@ pub fn now() -> String {
     format_time(Timestamp::now())
 }
 
+/// `seconds` from `now`; the ends of time where it would be past them. Clients choose the seconds.
+pub fn time_after(now: Timestamp, seconds: i64) -> Timestamp {
+    let later = now.as_second().saturating_add(seconds);
+    let last = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_second(later).unwrap_or(last)
+}
+
 pub fn format_time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
@@ -18,14 +25,21 @@ pub fn metadata_mut(document: &mut Value) -> &mut Map<String, Value> {
     object_mut(document, "metadata")
 }
 
-/// The object in a field, made where it is missing. The document must be an object, as `decode` ensures.
+/// The object in a field, made where it is missing. What is no object becomes one.
 pub fn object_mut<'a>(document: &'a mut Value, field: &str) -> &'a mut Map<String, Value> {
-    let fields = document.as_object_mut().expect("a decoded document is an object");
-    let entry = fields.entry(field).or_insert_with(|| Value::Object(Map::new()));
-    if !entry.is_object() {
-        *entry = Value::Object(Map::new());
+    let entry = fields_mut(document).entry(field).or_insert_with(|| Value::Object(Map::new()));
+    fields_mut(entry)
+}
+
+/// The fields of an object; what is no object becomes one.
+pub fn fields_mut(value: &mut Value) -> &mut Map<String, Value> {
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
     }
-    entry.as_object_mut().expect("made an object above")
+    match value {
+        Value::Object(fields) => fields,
+        _ => unreachable!("made an object above"),
+    }
 }
 
 /// A string of the metadata; empty where it is missing.
@@ -64,7 +78,8 @@ pub fn text_at<'a>(document: &'a Value, path: &str) -> &'a str {
 pub fn encode(document: &Value) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     out.push(b'{');
-    let fields = document.as_object().expect("a decoded document is an object");
+    let none = Map::new();
+    let fields = document.as_object().unwrap_or(&none);
     let first = ["apiVersion", "kind", "metadata"];
     for name in first {
         let value = fields.get(name).unwrap_or(&Value::Null);
@@ -125,6 +140,19 @@ pub fn splice_version(stored: &[u8], version: i64) -> Vec<u8> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn times_have_ends() {
+        let now: Timestamp = "2026-11-20T17:10:44Z".parse().unwrap();
+        for (seconds, time) in [
+            (30, "2026-11-20T17:11:14Z"),
+            (-44, "2026-11-20T17:10:00Z"),
+            (i64::MAX, "9999-12-30T22:00:00Z"),
+            (i64::MIN, "-9999-01-02T01:59:59Z"),
+        ] {
+            assert_eq!(format_time(time_after(now, seconds)), time, "{seconds}");
+        }
+    }
 
     #[test]
     fn stored_bytes_lack_the_version_and_served_ones_have_it() {

@@ -1,5 +1,7 @@
 //! Properties of decoding and patching that hold for any input.
 
+mod pipeline;
+
 use api::schema::builtin;
 use api::schema::decode::read_json;
 use proptest::prelude::*;
@@ -81,6 +83,75 @@ proptest! {
         let id = builtin().of_kind("", "v1", "Pod").unwrap();
         let _ = builtin().apply_strategic(id, document.clone(), patch);
         prop_assert_eq!(builtin().apply_strategic(id, document.clone(), Value::Object(Map::new())).unwrap(), document);
+    }
+
+    /// Every kind, with documents that fit its schema more or less, and patches of both sorts.
+    #[test]
+    fn the_way_of_a_write_never_panics(
+        at in any::<u8>(),
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+        media in prop::sample::select(pipeline::PATCHES.to_vec()),
+        garbage in any::<bool>(),
+        patch in value(),
+        like in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let resource = pipeline::resource(at);
+        let document = pipeline::document(resource, &bytes);
+        let patch = if garbage { patch } else { pipeline::document(resource, &like) };
+        pipeline::run(resource, document, media, patch.to_string().as_bytes());
+    }
+
+    #[test]
+    fn any_json_goes_the_way_of_a_write(at in any::<u8>(), document in value(), patch in object()) {
+        pipeline::run(pipeline::resource(at), document, pipeline::PATCHES[2], patch.to_string().as_bytes());
+    }
+
+    #[test]
+    fn operations_of_any_sort_are_done_or_refused(
+        document in object(),
+        operations in prop::collection::vec(
+            (
+                prop::sample::select(vec!["add", "remove", "replace", "move", "copy", "test"]),
+                "(/[a-z0-9~-]{0,3}|/spec|/metadata|/name){0,4}",
+                "(/[a-z0-9~-]{0,3}|/spec|/metadata|/name){0,4}",
+                value(),
+            ),
+            0..6,
+        ),
+    ) {
+        let operations: Vec<Value> = operations
+            .into_iter()
+            .map(|(op, path, from, value)| serde_json::json!({"op": op, "path": path, "from": from, "value": value}))
+            .collect();
+        let patch = api::patch::Patch::read(pipeline::PATCHES[0], Value::from(operations).to_string().as_bytes());
+        if let Ok(patch) = patch {
+            let _ = patch.apply(pipeline::resource(5).schema, document);
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_quantity_or_refused(text in "[+-]?[0-9.]{0,60}(e[+-]?[0-9]{0,12}|[numkKMGTPEi]{0,2})") {
+        if let Ok(amount) = text.parse::<api::quantity::Quantity>() {
+            let canonical = amount.to_string();
+            let again: api::quantity::Quantity = canonical.parse().unwrap();
+            prop_assert_eq!(again.to_string(), canonical);
+            let _ = (amount + amount - again, amount.value(), amount.milli_value());
+        }
+    }
+
+    #[test]
+    fn what_is_written_as_yaml_is_read_back(value in value()) {
+        let text = api::yaml::render(&value);
+        let back = api::yaml::read(text.as_bytes(), &mut Vec::new()).map_err(|e| format!("{e}\n{text}"));
+        // YAML's floats are read as whole numbers where they are whole.
+        if !text.contains(['.', 'e', 'E']) {
+            prop_assert_eq!(back, Ok(value), "{}", text);
+        }
+    }
+
+    #[test]
+    fn any_text_is_yaml_or_refused(text in "[-a-z0-9 :\\[\\]{},&*!|>'\"#%?\n\t~<.]{0,80}") {
+        let _ = api::yaml::read(text.as_bytes(), &mut Vec::new());
     }
 
     #[test]

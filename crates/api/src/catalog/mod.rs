@@ -170,7 +170,11 @@ pub fn resources() -> &'static [Resource] {
                 strategy: &strategy::Services,
                 ..row("", "v1", "Service", "services")
             },
-            Resource { columns: columns::LEASES, ..row("coordination.k8s.io", "v1", "Lease", "leases") },
+            Resource {
+                columns: columns::LEASES,
+                strategy: &strategy::Leases,
+                ..row("coordination.k8s.io", "v1", "Lease", "leases")
+            },
             Resource {
                 namespaced: false,
                 columns: columns::ROLE_BINDINGS,

@@ -109,9 +109,9 @@ fn initializing(pod: &Value) -> Option<String> {
 
 fn restarts(pod: &Value, now: Timestamp) -> String {
     let statuses = list(pod, "status", "containerStatuses").iter().chain(list(pod, "status", "initContainerStatuses"));
-    let (mut count, mut last) = (0, "");
+    let (mut count, mut last) = (0i64, "");
     for container in statuses {
-        count += container["restartCount"].as_i64().unwrap_or(0);
+        count = count.saturating_add(container["restartCount"].as_i64().unwrap_or(0));
         let finished = container["lastState"]["terminated"]["finishedAt"].as_str().unwrap_or("");
         // RFC 3339 in UTC: the order of the texts is that of the times.
         last = last.max(finished);
@@ -143,6 +143,8 @@ mod tests {
         let running = container(json!({"running": {}}), true);
         assert_eq!((status(&running).as_str(), ready(&running).as_str()), ("Running", "1/1"));
         assert_eq!(restarts(&running, now), "2 (5m ago)");
+        let many = json!({"status": {"containerStatuses": [{"restartCount": i64::MAX}, {"restartCount": 1}]}});
+        assert_eq!(restarts(&many, now), i64::MAX.to_string());
         assert_eq!(status(&container(json!({"waiting": {"reason": "ImagePullBackOff"}}), false)), "ImagePullBackOff");
         assert_eq!(status(&container(json!({"terminated": {"exitCode": 3}}), false)), "ExitCode:3");
         let mut going = running;

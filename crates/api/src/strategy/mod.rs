@@ -4,6 +4,7 @@
 mod configdata;
 mod endpoints;
 mod event;
+mod lease;
 mod namespace;
 mod node;
 mod pod;
@@ -20,6 +21,7 @@ use crate::validation::{meta, names};
 pub use configdata::{ConfigMaps, Secrets};
 pub use endpoints::EndpointsRules;
 pub use event::Events;
+pub use lease::Leases;
 pub use namespace::{Namespaces, SYSTEM_NAMESPACES};
 pub use node::Nodes;
 pub use pod::{Pods, bind};

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Strategy, keep};
+use crate::field::{Errors, Path};
 use crate::meta;
 use crate::validation::names;
 
@@ -21,12 +22,12 @@ impl Strategy for Namespaces {
         let name = meta::name(object).to_owned();
         if !name.is_empty() {
             let labels = meta::metadata_mut(object).entry("labels").or_insert_with(|| json!({}));
-            labels["kubernetes.io/metadata.name"] = name.into();
+            meta::fields_mut(labels).insert("kubernetes.io/metadata.name".into(), name.into());
         }
     }
 
     fn prepare_for_create(&self, object: &mut Value) {
-        object["status"] = json!({"phase": "Active"});
+        meta::fields_mut(object).insert("status".into(), json!({"phase": "Active"}));
         let spec = meta::object_mut(object, "spec");
         let finalizers = spec.entry("finalizers").or_insert_with(|| json!([]));
         if let Some(list) = finalizers.as_array_mut()
@@ -49,8 +50,18 @@ impl Strategy for Namespaces {
         Ok(())
     }
 
+    fn validate(&self, object: &Value, errors: &mut Errors) {
+        let spec = Path::new("spec");
+        let list = spec.child("finalizers");
+        let finalizers = meta::at(object, "spec.finalizers").and_then(Value::as_array);
+        for (at, finalizer) in finalizers.into_iter().flatten().enumerate() {
+            let finalizer = finalizer.as_str().unwrap_or("");
+            errors.extend(&list.index(at), finalizer, names::qualified_name(finalizer));
+        }
+    }
+
     fn begin_deletion(&self, object: &mut Value) {
-        object["status"]["phase"] = "Terminating".into();
+        meta::object_mut(object, "status").insert("phase".into(), "Terminating".into());
     }
 
     fn blocks_deletion(&self, object: &Value) -> bool {

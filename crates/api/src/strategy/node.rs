@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Strategy, keep};
 use crate::field::{Errors, Path};
 use crate::meta;
-use crate::validation::names;
+use crate::validation::{EFFECTS, checks, names};
 
 pub struct Nodes;
 
@@ -31,12 +31,31 @@ impl Strategy for Nodes {
             let (key, effect) = (taint["key"].as_str().unwrap_or(""), taint["effect"].as_str().unwrap_or(""));
             let path = path.index(at);
             errors.extend(&path.child("key"), key, names::qualified_name(key));
-            if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
-                let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-                errors.not_supported(&path.child("effect"), effect, &effects);
-            }
+            let value = taint["value"].as_str().unwrap_or("");
+            errors.extend(&path.child("value"), value, names::label_value(value));
+            checks::supported(effect, &EFFECTS, &path.child("effect"), errors);
             if !seen.insert((key, effect)) {
                 errors.duplicate(&path, taint.clone());
+            }
+        }
+        let (path, ranges) = (spec.child("podCIDRs"), meta::at(object, "spec.podCIDRs").and_then(Value::as_array));
+        let (first, listed) = (meta::text_at(object, "spec.podCIDR"), ranges.is_some_and(|ranges| !ranges.is_empty()));
+        if !first.is_empty() && !listed {
+            checks::cidr(first, &path.index(0), errors);
+        }
+        for (at, range) in ranges.into_iter().flatten().enumerate() {
+            let range = range.as_str().unwrap_or("");
+            checks::cidr(range, &path.index(at), errors);
+            if at == 0 && !first.is_empty() && first != range {
+                errors.invalid(&path.index(0), range, "must be the same as `podCIDR`");
+            }
+        }
+        let (status, mut seen) = (Path::new("status"), std::collections::HashSet::new());
+        let path = status.child("addresses");
+        let addresses = meta::at(object, "status.addresses").and_then(Value::as_array);
+        for (at, address) in addresses.into_iter().flatten().enumerate() {
+            if !seen.insert(address.to_string()) {
+                errors.duplicate(&path.index(at), address.clone());
             }
         }
     }
@@ -47,6 +66,46 @@ impl Strategy for Nodes {
         if !was.is_empty() && new != was {
             let why = "node updates may not change podCIDR except from \"\" to valid";
             errors.forbidden(&Path::new("spec").child("podCIDRs"), why);
+        }
+        let (new, was) = (meta::text_at(object, "spec.providerID"), meta::text_at(old, "spec.providerID"));
+        if !was.is_empty() && new != was {
+            let why = "node updates may not change providerID except from \"\" to valid";
+            errors.forbidden(&Path::new("spec").child("providerID"), why);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn ranges_of_pods() {
+        for (spec, told) in [
+            (json!({"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"]}), ""),
+            (
+                json!({"podCIDR": "10.0.0.0/33"}),
+                "spec.podCIDRs[0]: Invalid value: \"10.0.0.0/33\": must be a valid CIDR value",
+            ),
+            (
+                json!({"podCIDRs": ["10.0.0/8"]}),
+                "spec.podCIDRs[0]: Invalid value: \"10.0.0/8\": must be a valid CIDR value",
+            ),
+            (json!({"podCIDRs": ["fd00::/129"]}), "spec.podCIDRs[0]: Invalid value"),
+            (json!({"taints": [{"key": "a", "effect": "X"}]}), "spec.taints[0].effect: Unsupported value: \"X\""),
+            (
+                json!({"taints": [{"key": "a", "value": "a b", "effect": "NoSchedule"}]}),
+                "spec.taints[0].value: Invalid value",
+            ),
+        ] {
+            let mut errors = Errors::default();
+            Nodes.validate(&json!({"spec": spec}), &mut errors);
+            let all: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+            assert!(
+                all.first().map_or(told.is_empty(), |first| !told.is_empty() && first.starts_with(told)),
+                "{all:?}"
+            );
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Pods, and what their templates share with them.
 
+mod update;
+
 use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Map, Value, json};
 
@@ -11,12 +13,6 @@ use crate::status::Status;
 use crate::validation;
 
 pub struct Pods;
-
-/// What `spec` may change in a pod that exists: images, deadlines and more tolerations.
-const MUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
-                       `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions \
-                       to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it \
-                       was previously negative)";
 
 impl Strategy for Pods {
     fn default(&self, object: &mut Value) {
@@ -34,7 +30,7 @@ impl Strategy for Pods {
 
     fn prepare_for_create(&self, object: &mut Value) {
         let class = qos_class(&object["spec"]);
-        object["status"] = json!({"phase": "Pending", "qosClass": class});
+        meta::fields_mut(object).insert("status".into(), json!({"phase": "Pending", "qosClass": class}));
         if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
             tolerate_lost_nodes(spec);
             spec.entry("preemptionPolicy").or_insert("PreemptLowerPriority".into());
@@ -61,9 +57,7 @@ impl Strategy for Pods {
     }
 
     fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
-        if !same_but_mutable(&object["spec"], &old["spec"]) {
-            errors.forbidden(&Path::new("spec"), MUTABLE);
-        }
+        update::validate(&object["spec"], &old["spec"], errors);
     }
 
     fn validate_status(&self, object: &Value, old: &Value, errors: &mut Errors) {
@@ -107,9 +101,7 @@ pub fn bind(pod: &mut Value, node: &str, annotations: Option<&Map<String, Value>
     object_mut(pod, "spec").insert("nodeName".into(), node.into());
     if let Some(annotations) = annotations {
         let own = meta::metadata_mut(pod).entry("annotations").or_insert_with(|| json!({}));
-        for (key, value) in annotations {
-            own[key] = value.clone();
-        }
+        meta::fields_mut(own).extend(annotations.clone());
     }
     let status = object_mut(pod, "status");
     let conditions = status.entry("conditions").or_insert_with(|| json!([]));
@@ -138,9 +130,10 @@ pub(super) fn default_spec(spec: &mut Value) {
                 container.insert("imagePullPolicy".into(), policy.into());
             }
             if host_network {
-                for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-                    if port.get("hostPort").is_none() {
-                        port["hostPort"] = port["containerPort"].clone();
+                let ports = container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten();
+                for port in ports.filter_map(Value::as_object_mut) {
+                    if let (Some(number), None) = (port.get("containerPort").cloned(), port.get("hostPort")) {
+                        port.insert("hostPort".into(), number);
                     }
                 }
             }
@@ -158,8 +151,9 @@ fn is_latest(image: &str) -> bool {
 }
 
 fn limits_are_requests(container: &mut Value) {
-    let Some(limits) = container["resources"].get("limits").and_then(Value::as_object).cloned() else { return };
-    let requests = object_mut(&mut container["resources"], "requests");
+    let Some(resources) = container.get_mut("resources") else { return };
+    let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else { return };
+    let requests = object_mut(resources, "requests");
     for (name, limit) in limits {
         requests.entry(name).or_insert(limit);
     }
@@ -206,29 +200,6 @@ fn qos_class(spec: &Value) -> &'static str {
     }
 }
 
-fn same_but_mutable(new: &Value, old: &Value) -> bool {
-    let normal = |spec: &Value, other: &Value| {
-        let mut spec = spec.clone();
-        let Some(fields) = spec.as_object_mut() else { return spec };
-        fields.remove("activeDeadlineSeconds");
-        for list in ["containers", "initContainers"] {
-            for container in fields.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-                if let Some(container) = container.as_object_mut() {
-                    container.remove("image");
-                }
-            }
-        }
-        if other.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|s| s < 0) {
-            fields.remove("terminationGracePeriodSeconds");
-        }
-        fields.remove("tolerations");
-        spec
-    };
-    let tolerations = |spec: &Value| spec.get("tolerations").and_then(Value::as_array).cloned().unwrap_or_default();
-    let added = tolerations(new);
-    normal(new, old) == normal(old, old) && tolerations(old).iter().all(|t| added.contains(t))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,15 +225,6 @@ mod tests {
         assert_eq!(class(json!({"requests": {"cpu": "1"}})), "Burstable");
         let both = json!({"cpu": "1", "memory": "1Gi"});
         assert_eq!(class(json!({"requests": both, "limits": both})), "Guaranteed");
-    }
-
-    #[test]
-    fn a_running_pod_may_only_change_its_image() {
-        let old = json!({"containers": [{"name": "a", "image": "1"}], "nodeName": "n"});
-        let new = json!({"containers": [{"name": "a", "image": "2"}], "nodeName": "n"});
-        assert!(same_but_mutable(&new, &old));
-        let moved = json!({"containers": [{"name": "a", "image": "1"}], "nodeName": "m"});
-        assert!(!same_but_mutable(&moved, &old));
     }
 
     #[test]

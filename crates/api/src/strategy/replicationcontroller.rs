@@ -35,7 +35,7 @@ impl Strategy for ReplicationControllers {
     }
 
     fn prepare_for_create(&self, object: &mut Value) {
-        object["status"] = json!({"replicas": 0});
+        crate::meta::fields_mut(object).insert("status".into(), json!({"replicas": 0}));
     }
 
     fn prepare_for_update(&self, object: &mut Value, old: &Value) {

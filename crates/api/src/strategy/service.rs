@@ -1,7 +1,6 @@
 //! Services: their addresses and ports are given once and stay.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::ServiceSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Claim, Strategy, Want, keep, typed};
 use crate::field::{Errors, Path};
 use crate::meta;
-use crate::validation::{meta::labels, names, pod::number};
+use crate::validation::{checks, meta::labels, names, pod::number};
 
 pub struct Services;
 
@@ -30,8 +29,9 @@ impl Strategy for Services {
         let kind = spec.get("type").and_then(Value::as_str).unwrap_or("ClusterIP").to_owned();
         for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
             let unset = port.get("targetPort").is_none_or(|target| *target == 0 || *target == "");
-            if unset {
-                port["targetPort"] = port["port"].clone();
+            if unset && let Some(port) = port.as_object_mut() {
+                let number = port.get("port").cloned().unwrap_or_default();
+                port.insert("targetPort".into(), number);
             }
         }
         if spec.get("sessionAffinity").is_some_and(|affinity| affinity == "ClientIP") {
@@ -63,24 +63,31 @@ impl Strategy for Services {
     }
 
     fn prepare_for_create(&self, object: &mut Value) {
-        object["status"] = json!({"loadBalancer": {}});
+        meta::fields_mut(object).insert("status".into(), json!({"loadBalancer": {}}));
     }
 
     fn prepare_for_update(&self, object: &mut Value, old: &Value) {
         keep(object, old, "status");
-        let (was, spec) = (&old["spec"], &mut object["spec"]);
-        let kind = spec["type"].as_str().unwrap_or("").to_owned();
+        let was = &old["spec"];
+        meta::object_mut(object, "spec");
+        let spec = &mut object["spec"];
+        let kind = spec.get("type").and_then(Value::as_str).unwrap_or("").to_owned();
         if kind == "ExternalName" {
             return;
         }
         if spec.get("clusterIP").is_none() && was.get("clusterIP").is_some() {
-            spec["clusterIP"] = was["clusterIP"].clone();
-            spec["clusterIPs"] = was["clusterIPs"].clone();
+            let fields = meta::fields_mut(spec);
+            for field in ["clusterIP", "clusterIPs"] {
+                if let Some(value) = was.get(field) {
+                    fields.insert(field.into(), value.clone());
+                }
+            }
         }
         if !has_node_ports(&kind) {
             // Ports that the old type had are given back, unless the new object asks for one, which is refused below.
             let olds: HashSet<i64> = node_ports(was).collect();
-            for port in spec["ports"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
+            for port in ports.into_iter().flatten().filter_map(Value::as_object_mut) {
                 if port.get("nodePort").and_then(Value::as_i64).is_some_and(|port| olds.contains(&port)) {
                     port.remove("nodePort");
                 }
@@ -91,7 +98,8 @@ impl Strategy for Services {
             return;
         }
         let old_ports = was["ports"].as_array().cloned().unwrap_or_default();
-        for port in spec["ports"].as_array_mut().into_iter().flatten() {
+        let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
+        for port in ports.into_iter().flatten().filter(|port| port.is_object()) {
             if port.get("nodePort").is_some() {
                 continue;
             }
@@ -111,7 +119,7 @@ impl Strategy for Services {
         }
         let headless = spec.cluster_ip.as_deref() == Some("None");
         let ports_path = path.child("ports");
-        let ports = spec.ports.unwrap_or_default();
+        let ports = spec.ports.as_deref().unwrap_or_default();
         if ports.is_empty() && !headless && kind != "ExternalName" {
             errors.required(&ports_path, "");
         }
@@ -150,6 +158,8 @@ impl Strategy for Services {
                 }
                 None => {}
             }
+            let app = port.app_protocol.as_deref();
+            checks::named_if_set(app, names::qualified_name, &path.child("appProtocol"), errors);
             if !numbers.insert((protocol, port.port)) {
                 errors.duplicate(&path, json!({"port": port.port, "protocol": protocol}));
             }
@@ -167,25 +177,15 @@ impl Strategy for Services {
         }
         labels(object["spec"].get("selector"), &path.child("selector"), errors);
         if let Some(ip) = spec.cluster_ip.as_deref().filter(|ip| !["", "None"].contains(ip)) {
-            let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-            if ip.parse::<IpAddr>().is_err() {
-                errors.invalid(&path.child("clusterIPs").index(0), ip, why);
-            }
+            checks::ip(ip, &path.child("clusterIPs").index(0), errors);
         }
         let external = path.child("externalIPs");
         for (at, ip) in spec.external_ips.iter().flatten().enumerate() {
-            match ip.parse::<IpAddr>() {
-                Ok(ip) if ip.is_loopback() || ip.is_unspecified() => {
-                    errors.invalid(
-                        &external.index(at),
-                        ip.to_string(),
-                        "may not be the loopback or unspecified address",
-                    );
-                }
-                Ok(_) => {}
-                Err(_) => errors.invalid(&external.index(at), ip.as_str(), "must be a valid IP address"),
-            }
+            checks::endpoint_ip(ip, &external.index(at), errors);
         }
+        addresses(&spec, kind, &path, errors);
+        traffic(&spec, kind, &path, errors);
+        client_affinity(&spec, &path, errors);
     }
 
     /// A service keeps its address for as long as it has one.
@@ -229,6 +229,103 @@ impl Strategy for Services {
     }
 }
 
+fn addresses(spec: &ServiceSpec, kind: &str, path: &Path<'_>, errors: &mut Errors) {
+    let listed = spec.cluster_ips.as_deref().unwrap_or_default();
+    let place = path.child("clusterIPs");
+    if kind == "ExternalName" {
+        if !listed.is_empty() || spec.cluster_ip.as_deref().is_some_and(|ip| !ip.is_empty()) {
+            errors.forbidden(&place, "may not be set when `type` is 'ExternalName'");
+        }
+        return;
+    }
+    match (listed.first(), spec.cluster_ip.as_deref().filter(|ip| !ip.is_empty())) {
+        (Some(first), Some(ip)) if first != ip => {
+            errors.invalid(&place, listed, "first value must match `clusterIP`");
+        }
+        _ => {}
+    }
+    if listed.len() > 2 {
+        errors.invalid(&place, listed, "may only hold up to 2 values");
+    }
+    for (at, ip) in listed.iter().enumerate().skip(1) {
+        checks::ip(ip, &place.index(at), errors);
+    }
+    let (place, mut seen) = (path.child("ipFamilies"), HashSet::new());
+    for (at, family) in spec.ip_families.iter().flatten().enumerate() {
+        checks::supported(family, &["IPv4", "IPv6"], &place.index(at), errors);
+        if !seen.insert(family) {
+            errors.duplicate(&place.index(at), family.as_str());
+        }
+    }
+    let policies = ["SingleStack", "PreferDualStack", "RequireDualStack"];
+    checks::supported_if_set(spec.ip_family_policy.as_deref(), &policies, &path.child("ipFamilyPolicy"), errors);
+}
+
+fn traffic(spec: &ServiceSpec, kind: &str, path: &Path<'_>, errors: &mut Errors) {
+    let policies = ["Cluster", "Local"];
+    let external = spec.external_ips.as_ref().is_some_and(|ips| !ips.is_empty());
+    if let Some(policy) = spec.external_traffic_policy.as_deref() {
+        let place = path.child("externalTrafficPolicy");
+        if has_node_ports(kind) || (kind == "ClusterIP" && external) {
+            checks::supported(policy, &policies, &place, errors);
+        } else {
+            errors.invalid(&place, policy, "may only be set for externally-accessible services");
+        }
+    }
+    let place = path.child("internalTrafficPolicy");
+    checks::supported_if_set(spec.internal_traffic_policy.as_deref(), &policies, &place, errors);
+    let only = "may only be used when `type` is 'LoadBalancer'";
+    let balanced = kind == "LoadBalancer";
+    let place = path.child("loadBalancerSourceRanges");
+    for (at, range) in spec.load_balancer_source_ranges.iter().flatten().enumerate() {
+        if !balanced {
+            errors.forbidden(&place, only);
+            break;
+        }
+        checks::cidr(range.trim(), &place.index(at), errors);
+    }
+    if spec.allocate_load_balancer_node_ports.is_some() && !balanced {
+        errors.forbidden(&path.child("allocateLoadBalancerNodePorts"), only);
+    }
+    if let Some(class) = spec.load_balancer_class.as_deref() {
+        let place = path.child("loadBalancerClass");
+        if balanced {
+            errors.extend(&place, class, names::qualified_name(class));
+        } else {
+            errors.forbidden(&place, only);
+        }
+    }
+    if let Some(port) = spec.health_check_node_port.filter(|port| *port != 0) {
+        let place = path.child("healthCheckNodePort");
+        if !balanced || spec.external_traffic_policy.as_deref() != Some("Local") {
+            let why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+            errors.invalid(&place, port, why);
+        } else {
+            number(port, &place, errors);
+        }
+    }
+}
+
+fn client_affinity(spec: &ServiceSpec, path: &Path<'_>, errors: &mut Errors) {
+    const LONGEST: i32 = 86400;
+    let place = path.child("sessionAffinityConfig");
+    if spec.session_affinity.as_deref() != Some("ClientIP") {
+        if spec.session_affinity_config.is_some() {
+            errors.forbidden(&place, "must not be set when session affinity is None");
+        }
+        return;
+    }
+    let client = spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref());
+    let Some(seconds) = client.and_then(|client| client.timeout_seconds) else {
+        errors.required(&place, "when session affinity type is ClientIP");
+        return;
+    };
+    if !(1..=LONGEST).contains(&seconds) {
+        let why = format!("must be greater than 0 and less than {LONGEST}");
+        errors.invalid(&place.child("clientIP").child("timeoutSeconds"), seconds, why);
+    }
+}
+
 fn node_ports(spec: &Value) -> impl Iterator<Item = i64> {
     let ports = spec.get("ports").and_then(Value::as_array).into_iter().flatten();
     ports.filter_map(|port| port.get("nodePort").and_then(Value::as_i64)).filter(|port| *port != 0)
@@ -248,6 +345,57 @@ mod tests {
         Services.default(&mut s);
         assert_eq!(s["spec"]["ports"][0]["targetPort"], 80);
         assert_eq!(Services.wants(&s), [Want::ServiceIp, Want::NodePort(0)]);
+    }
+
+    #[test]
+    fn refused() {
+        for (change, told) in [
+            (json!({}), ""),
+            (
+                json!({"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 99999}}}),
+                "spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 99999: must be greater than 0 and less than 86400",
+            ),
+            (
+                json!({"sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 9}}}),
+                "spec.sessionAffinityConfig: Forbidden: must not be set when session affinity is None",
+            ),
+            (
+                json!({"externalIPs": ["127.0.0.1"]}),
+                "spec.externalIPs[0]: Invalid value: \"127.0.0.1\": may not be in the loopback range",
+            ),
+            (
+                json!({"externalTrafficPolicy": "Local"}),
+                "spec.externalTrafficPolicy: Invalid value: \"Local\": may only be set for",
+            ),
+            (
+                json!({"internalTrafficPolicy": "X"}),
+                "spec.internalTrafficPolicy: Unsupported value: \"X\": supported values: \"Cluster\", \"Local\"",
+            ),
+            (json!({"loadBalancerSourceRanges": ["10.0.0.0/8"]}), "spec.loadBalancerSourceRanges: Forbidden"),
+            (
+                json!({"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/88"]}),
+                "spec.loadBalancerSourceRanges[0]: Invalid value",
+            ),
+            (
+                json!({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.2"]}),
+                "spec.clusterIPs: Invalid value: [\"10.0.0.2\"]: first value must match `clusterIP`",
+            ),
+            (json!({"clusterIP": "1.2.3"}), "spec.clusterIPs[0]: Invalid value: \"1.2.3\": must be a valid IP address"),
+            (json!({"ipFamilies": ["IPv5"]}), "spec.ipFamilies[0]: Unsupported value: \"IPv5\""),
+            (
+                json!({"type": "ExternalName", "externalName": "a.b", "clusterIP": "10.0.0.1"}),
+                "spec.clusterIPs: Forbidden",
+            ),
+        ] {
+            let mut spec =
+                json!({"type": "ClusterIP", "sessionAffinity": "None", "ports": [{"port": 80, "protocol": "TCP"}]});
+            spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            let mut errors = Errors::default();
+            Services.validate(&service(spec), &mut errors);
+            let all: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+            let as_told = all.first().map_or(told.is_empty(), |first| !told.is_empty() && first.starts_with(told));
+            assert!(as_told, "{told}: {all:?}");
+        }
     }
 
     #[test]

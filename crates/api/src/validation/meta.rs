@@ -40,7 +40,12 @@ pub fn validate(object: &Value, namespaced: bool, name_rule: fn(&str) -> Vec<Str
     labels(metadata.get("labels"), &path.child("labels"), errors);
     annotations(metadata.get("annotations"), &path.child("annotations"), errors);
     for (at, finalizer) in meta::finalizers(object).iter().enumerate() {
-        errors.extend(&path.child("finalizers").index(at), finalizer, names::qualified_name(finalizer));
+        let list = path.child("finalizers");
+        errors.extend(&list.index(at), finalizer, names::qualified_name(finalizer));
+        if !finalizer.contains('/') && !["foregroundDeletion", "kubernetes", "orphan"].contains(finalizer) {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.invalid(&list.index(at), *finalizer, why);
+        }
     }
     owners(metadata.get("ownerReferences"), &path.child("ownerReferences"), errors);
 }
@@ -91,11 +96,46 @@ pub fn validate_update(object: &Value, old: &Value, errors: &mut Errors) {
     }
     if meta::is_deleting(old) {
         let was = meta::finalizers(old);
-        for added in meta::finalizers(object).iter().filter(|f| !was.contains(f)) {
+        let added: Vec<String> =
+            meta::finalizers(object).iter().filter(|f| !was.contains(f)).map(|f| format!("{f:?}")).collect();
+        if !added.is_empty() {
             let why = format!(
-                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{added:?}}}"
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                added.join(", ")
             );
             errors.forbidden(&path.child("finalizers"), why);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn finalizers() {
+        let old =
+            json!({"metadata": {"name": "x", "deletionTimestamp": "2026-11-20T17:10:44Z", "finalizers": ["a.b/c"]}});
+        let mut new = old.clone();
+        new["metadata"]["finalizers"] = json!(["a.b/c", "d.e/f", "g.h/i"]);
+        let mut errors = Errors::default();
+        validate_update(&new, &old, &mut errors);
+        let told: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new \
+              finalizers []string{\"d.e/f\", \"g.h/i\"}"
+            ]
+        );
+        let mut errors = Errors::default();
+        let object = json!({"metadata": {"name": "x", "finalizers": ["orphan", "mine"]}});
+        validate(&object, false, names::dns_subdomain, &mut errors);
+        assert_eq!(
+            errors.0[0].to_string(),
+            "metadata.finalizers[1]: Invalid value: \"mine\": name is neither a standard finalizer name nor is it fully \
+             qualified"
+        );
     }
 }

@@ -1,5 +1,16 @@
-//! What an object must satisfy beyond its schema. The rules and texts are those of upstream's validation.
+//! What must hold of objects beyond their schemas, in the rules and words of upstream's validation: names, metadata and
+//! the types of pods. What holds of one kind alone is in its strategy.
 
+mod affinity;
+pub mod checks;
+mod container;
+mod env;
 pub mod meta;
 pub mod names;
 pub mod pod;
+mod probe;
+mod resources;
+mod security;
+mod volume;
+
+pub use affinity::EFFECTS;

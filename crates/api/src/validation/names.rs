@@ -142,6 +142,18 @@ pub fn env_var(text: &str) -> Vec<String> {
     vec!["a valid environment variable name must consist only of printable ASCII characters other than '='".to_owned()]
 }
 
+/// What the name of a kernel parameter must be; its parts may be parted by slashes as well.
+pub const SYSCTL: &str = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+
+pub fn is_sysctl(text: &str) -> bool {
+    let part = |part: &str| {
+        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        edge(part.chars().next()) && edge(part.chars().last()) && part.chars().all(inner)
+    };
+    text.len() <= 253 && text.split(['.', '/']).all(part)
+}
+
 /// The name of a container's port.
 pub fn port_name(text: &str) -> Vec<String> {
     let mut problems = Vec::new();

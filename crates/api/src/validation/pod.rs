@@ -1,259 +1,214 @@
 //! The rules for pods and pod templates.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, Probe, ResourceRequirements, Volume,
-};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::api::core::v1::{Container, PodDNSConfig, PodSpec};
 
-use super::names;
+use super::checks::{MAX_INT32, between, ip, named, named_if_set, seconds, supported, supported_if_set};
+use super::{affinity, container, names, resources, security, volume};
 use crate::field::{Errors, Path};
-use crate::quantity::Quantity;
+
+pub use super::checks::port_number as number;
+
+const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 
 /// `template`: the rules for a controller's template, where only `Always` makes sense.
 pub fn validate(spec: &PodSpec, path: &Path<'_>, template: bool, errors: &mut Errors) {
-    let volumes = validate_volumes(spec.volumes.as_deref().unwrap_or_default(), &path.child("volumes"), errors);
+    let volumes = volume::validate(spec.volumes.as_deref().unwrap_or_default(), &path.child("volumes"), errors);
+    let claims = resource_claims(spec, &path.child("resourceClaims"), errors);
+    let grace = spec.termination_grace_period_seconds.unwrap_or(30);
+    let around = container::Surroundings { volumes: &volumes, claims: &claims, grace };
     let mut seen = HashSet::new();
     let containers = path.child("containers");
     if spec.containers.is_empty() {
         errors.required(&containers, "");
     }
-    for (at, container) in spec.containers.iter().enumerate() {
-        validate_container(container, &containers.index(at), &volumes, &mut seen, false, errors);
+    for (at, one) in spec.containers.iter().enumerate() {
+        container::validate(one, &containers.index(at), &around, &mut seen, false, errors);
     }
     let init = path.child("initContainers");
-    for (at, container) in spec.init_containers.iter().flatten().enumerate() {
-        validate_container(container, &init.index(at), &volumes, &mut seen, true, errors);
+    for (at, one) in spec.init_containers.iter().flatten().enumerate() {
+        container::validate(one, &init.index(at), &around, &mut seen, true, errors);
     }
-    host_ports(spec, &containers, errors);
+    host_ports(spec.host_network == Some(true), &spec.containers, &containers, errors);
+    if spec.ephemeral_containers.as_ref().is_some_and(|list| !list.is_empty()) {
+        let why = if template { "ephemeral containers not allowed in pod template" } else { "cannot be set on create" };
+        errors.forbidden(&path.child("ephemeralContainers"), why);
+    }
+    policies(spec, path, template, errors);
+    placement(spec, path, errors);
+    if let Some(context) = &spec.security_context {
+        security::pod(spec, context, &path.child("securityContext"), errors);
+    }
+    if spec.share_process_namespace == Some(true) && spec.host_pid == Some(true) {
+        let why = "ShareProcessNamespace and HostPID cannot both be enabled";
+        errors.invalid(&path.child("shareProcessNamespace"), true, why);
+    }
+    if let Some(overhead) = &spec.overhead {
+        resources::amounts(overhead, &path.child("overhead"), errors);
+    }
+    if let Some(amounts) = &spec.resources {
+        resources::validate(amounts, &claims, &path.child("resources"), errors);
+    }
+}
 
+fn policies(spec: &PodSpec, path: &Path<'_>, template: bool, errors: &mut Errors) {
     let restart = spec.restart_policy.as_deref().unwrap_or("");
-    if template {
-        supported(restart, &["Always"], &path.child("restartPolicy"), errors);
+    let restarts: &[&str] = if template { &["Always"] } else { &["Always", "OnFailure", "Never"] };
+    supported(restart, restarts, &path.child("restartPolicy"), errors);
+    supported(spec.dns_policy.as_deref().unwrap_or(""), &DNS_POLICIES, &path.child("dnsPolicy"), errors);
+    dns(spec.dns_config.as_ref(), spec.dns_policy.as_deref() == Some("None"), &path.child("dnsConfig"), errors);
+    let preemption = ["Never", "PreemptLowerPriority"];
+    supported_if_set(spec.preemption_policy.as_deref(), &preemption, &path.child("preemptionPolicy"), errors);
+    seconds(spec.termination_grace_period_seconds, &path.child("terminationGracePeriodSeconds"), errors);
+    if template && spec.active_deadline_seconds.is_some() {
+        let why = "activeDeadlineSeconds in ReplicationController is not Supported";
+        errors.forbidden(&path.child("activeDeadlineSeconds"), why);
     } else {
-        supported(restart, &["Always", "OnFailure", "Never"], &path.child("restartPolicy"), errors);
+        between(spec.active_deadline_seconds, (1, MAX_INT32), &path.child("activeDeadlineSeconds"), errors);
     }
-    let dns = spec.dns_policy.as_deref().unwrap_or("");
-    supported(dns, &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], &path.child("dnsPolicy"), errors);
-    not_negative(spec.termination_grace_period_seconds, &path.child("terminationGracePeriodSeconds"), errors);
-    if let Some(deadline) = spec.active_deadline_seconds
-        && !(1..=i64::from(u32::MAX)).contains(&deadline)
-    {
-        let path = path.child("activeDeadlineSeconds");
-        errors.invalid(&path, deadline, format!("must be between 1 and {}, inclusive", u32::MAX));
+    if let Some(os) = &spec.os {
+        let path = path.child("os");
+        supported(&os.name, &["linux", "windows"], &path.child("name"), errors);
     }
+}
+
+fn placement(spec: &PodSpec, path: &Path<'_>, errors: &mut Errors) {
     let selector = path.child("nodeSelector");
     for (key, value) in spec.node_selector.iter().flatten() {
         errors.extend(&selector, key, names::qualified_name(key));
         errors.extend(&selector, value, names::label_value(value));
     }
-    for (field, value) in [("hostname", &spec.hostname), ("subdomain", &spec.subdomain)] {
-        if let Some(value) = value {
-            errors.extend(&path.child(field), value, names::dns_label(value));
+    for (field, value, rule) in [
+        ("hostname", &spec.hostname, names::dns_label as fn(&str) -> Vec<String>),
+        ("subdomain", &spec.subdomain, names::dns_label),
+        ("nodeName", &spec.node_name, names::dns_subdomain),
+        ("serviceAccountName", &spec.service_account_name, names::dns_subdomain),
+        ("priorityClassName", &spec.priority_class_name, names::dns_subdomain),
+        ("runtimeClassName", &spec.runtime_class_name, names::dns_subdomain),
+    ] {
+        named_if_set(value.as_deref(), rule, &path.child(field), errors);
+    }
+    if let Some(affinity) = &spec.affinity {
+        affinity::validate(affinity, &path.child("affinity"), errors);
+    }
+    affinity::tolerations(spec.tolerations.as_deref().unwrap_or_default(), &path.child("tolerations"), errors);
+    let constraints = spec.topology_spread_constraints.as_deref().unwrap_or_default();
+    affinity::spreading(constraints, &path.child("topologySpreadConstraints"), errors);
+    let aliases = path.child("hostAliases");
+    for (at, alias) in spec.host_aliases.iter().flatten().enumerate() {
+        let path = aliases.index(at);
+        ip(&alias.ip, &path.child("ip"), errors);
+        let hostnames = path.child("hostnames");
+        for (at, name) in alias.hostnames.iter().flatten().enumerate() {
+            errors.extend(&hostnames.index(at), name, names::dns_subdomain(name));
         }
     }
-    if let Some(node) = spec.node_name.as_deref().filter(|n| !n.is_empty()) {
-        errors.extend(&path.child("nodeName"), node, names::dns_subdomain(node));
+    let gates = path.child("readinessGates");
+    for (at, gate) in spec.readiness_gates.iter().flatten().enumerate() {
+        let path = gates.index(at);
+        let kind = gate.condition_type.as_str();
+        errors.extend(&path.child("conditionType"), kind, names::qualified_name(kind));
     }
-    let tolerations = path.child("tolerations");
-    for (at, toleration) in spec.tolerations.iter().flatten().enumerate() {
-        let path = tolerations.index(at);
-        let operator = toleration.operator.as_deref().unwrap_or("Equal");
-        let key = toleration.key.as_deref().unwrap_or("");
-        supported(operator, &["Equal", "Exists"], &path.child("operator"), errors);
-        if key.is_empty() && operator != "Exists" {
-            let why = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
-            errors.invalid(&path.child("operator"), operator, why);
-        } else if !key.is_empty() {
-            errors.extend(&path.child("key"), key, names::qualified_name(key));
+    let (gates, mut seen) = (path.child("schedulingGates"), HashSet::new());
+    for (at, gate) in spec.scheduling_gates.iter().flatten().enumerate() {
+        let path = gates.index(at);
+        errors.extend(&path.child("name"), &gate.name, names::qualified_name(&gate.name));
+        if !seen.insert(gate.name.as_str()) {
+            errors.duplicate(&path, gate.name.as_str());
         }
-        if operator == "Exists" && toleration.value.as_deref().is_some_and(|v| !v.is_empty()) {
-            let value = toleration.value.as_deref().unwrap_or("");
-            errors.invalid(&path.child("operator"), value, "value must be empty when `operator` is 'Exists'");
-        }
-        if let Some(effect) = toleration.effect.as_deref().filter(|e| !e.is_empty()) {
-            let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-            supported(effect, &effects, &path.child("effect"), errors);
-        }
+    }
+    if !seen.is_empty() && spec.node_name.as_deref().is_some_and(|node| !node.is_empty()) {
+        errors.forbidden(&path.child("nodeName"), "cannot be set until all schedulingGates have been cleared");
     }
 }
 
-fn supported(value: &str, values: &[&str], path: &Path<'_>, errors: &mut Errors) {
-    if value.is_empty() {
-        errors.required(path, "");
-    } else if !values.contains(&value) {
-        errors.not_supported(path, value, values);
-    }
-}
-
-fn not_negative(value: Option<i64>, path: &Path<'_>, errors: &mut Errors) {
-    if let Some(value) = value.filter(|v| *v < 0) {
-        errors.invalid(path, value, "must be greater than or equal to 0");
-    }
-}
-
-fn validate_volumes<'a>(volumes: &'a [Volume], path: &Path<'_>, errors: &mut Errors) -> HashSet<&'a str> {
+fn resource_claims<'a>(spec: &'a PodSpec, path: &Path<'_>, errors: &mut Errors) -> HashSet<&'a str> {
     let mut seen = HashSet::new();
-    for (at, volume) in volumes.iter().enumerate() {
+    for (at, claim) in spec.resource_claims.iter().flatten().enumerate() {
         let path = path.index(at);
         let name = path.child("name");
-        if volume.name.is_empty() {
-            errors.required(&name, "");
-        } else {
-            errors.extend(&name, &volume.name, names::dns_label(&volume.name));
-            if !seen.insert(volume.name.as_str()) {
-                errors.duplicate(&name, volume.name.as_str());
+        named(&claim.name, names::dns_label, &name, errors);
+        if !seen.insert(claim.name.as_str()) {
+            errors.duplicate(&name, claim.name.as_str());
+        }
+        let shown = || serde_json::to_value(claim).unwrap_or_default();
+        match (&claim.resource_claim_name, &claim.resource_claim_template_name) {
+            (None, None) => {
+                let why = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
+                errors.invalid(&path, shown(), why);
             }
-        }
-        let sources = serde_json::to_value(volume).ok();
-        let sources = sources.as_ref().and_then(|v| v.as_object()).map_or(0, |fields| fields.len());
-        // `name` is one of them.
-        match sources {
-            0 | 1 => errors.required(&path, "must specify a volume type"),
-            2 => {}
-            _ => errors.forbidden(&path, "may not specify more than 1 volume type"),
-        }
-        if let Some(host_path) = &volume.host_path {
-            let path = path.child("hostPath");
-            let path = path.child("path");
-            if host_path.path.is_empty() {
-                errors.required(&path, "");
-            } else if host_path.path.split('/').any(|part| part == "..") {
-                errors.invalid(&path, host_path.path.as_str(), "must not contain '..'");
+            (Some(_), Some(_)) => {
+                let why = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+                errors.invalid(&path, shown(), why);
             }
-        }
-        if let Some(secret) = &volume.secret
-            && secret.secret_name.as_deref().unwrap_or("").is_empty()
-        {
-            errors.required(&path.child("secret").child("secretName"), "");
-        }
-        if let Some(config) = &volume.config_map
-            && config.name.is_empty()
-        {
-            errors.required(&path.child("configMap").child("name"), "");
+            _ => {}
         }
     }
     seen
 }
 
-fn validate_container<'a>(
-    container: &'a Container,
-    path: &Path<'_>,
-    volumes: &HashSet<&str>,
-    seen: &mut HashSet<&'a str>,
-    init: bool,
-    errors: &mut Errors,
-) {
-    let name = path.child("name");
-    if container.name.is_empty() {
-        errors.required(&name, "");
-    } else {
-        errors.extend(&name, &container.name, names::dns_label(&container.name));
-        if !seen.insert(container.name.as_str()) {
-            errors.duplicate(&name, container.name.as_str());
+fn dns(config: Option<&PodDNSConfig>, none: bool, path: &Path<'_>, errors: &mut Errors) {
+    const MOST_SERVERS: usize = 3;
+    const MOST_SEARCHES: usize = 32;
+    const LONGEST_SEARCHES: usize = 2048;
+    let Some(config) = config else {
+        if none {
+            errors.required(path, "must provide `dnsConfig` when `dnsPolicy` is None");
+        }
+        return;
+    };
+    let (servers, searches) =
+        (config.nameservers.as_deref().unwrap_or_default(), config.searches.as_deref().unwrap_or_default());
+    let place = path.child("nameservers");
+    if none && servers.is_empty() {
+        errors.required(&place, "must provide at least one DNS nameserver when `dnsPolicy` is None");
+        return;
+    }
+    if servers.len() > MOST_SERVERS {
+        errors.invalid(&place, servers, format!("must not have more than {MOST_SERVERS} nameservers"));
+    }
+    for (at, server) in servers.iter().enumerate() {
+        ip(server, &place.index(at), errors);
+    }
+    let place = path.child("searches");
+    if searches.len() > MOST_SEARCHES {
+        errors.invalid(&place, searches, format!("must not have more than {MOST_SEARCHES} search paths"));
+    }
+    if searches.iter().map(|search| search.len() + 1).sum::<usize>() > LONGEST_SEARCHES + 1 {
+        let why =
+            format!("must not have more than {LONGEST_SEARCHES} characters (including spaces) in the search list");
+        errors.invalid(&place, searches, why);
+    }
+    for (at, search) in searches.iter().enumerate() {
+        let name = search.strip_suffix('.').unwrap_or(search);
+        if search != "." {
+            errors.extend(&place.index(at), search, names::dns_subdomain(name));
         }
     }
-    let image = container.image.as_deref().unwrap_or("");
-    if image.is_empty() {
-        errors.required(&path.child("image"), "");
-    } else if image.trim() != image {
-        errors.invalid(&path.child("image"), image, "must not have leading or trailing whitespace");
-    }
-    if let Some(policy) = container.image_pull_policy.as_deref() {
-        supported(policy, &["Always", "IfNotPresent", "Never"], &path.child("imagePullPolicy"), errors);
-    }
-    validate_ports(container.ports.as_deref().unwrap_or_default(), &path.child("ports"), errors);
-    let env = path.child("env");
-    for (at, var) in container.env.iter().flatten().enumerate() {
-        validate_env(var, &env.index(at), errors);
-    }
-    let mounts = path.child("volumeMounts");
-    let mut points = HashSet::new();
-    for (at, mount) in container.volume_mounts.iter().flatten().enumerate() {
-        let path = mounts.index(at);
-        if mount.name.is_empty() {
-            errors.required(&path.child("name"), "");
-        } else if !volumes.contains(mount.name.as_str()) {
-            errors.not_found(&path.child("name"), mount.name.as_str());
+    let place = path.child("options");
+    for (at, option) in config.options.iter().flatten().enumerate() {
+        if option.name.as_deref().unwrap_or("").is_empty() {
+            errors.required(&place.index(at), "must not be empty");
         }
-        if mount.mount_path.is_empty() {
-            errors.required(&path.child("mountPath"), "");
-        } else if !points.insert(mount.mount_path.as_str()) {
-            errors.invalid(&path.child("mountPath"), mount.mount_path.as_str(), "must be unique");
-        }
-        if let Some(sub) = mount.sub_path.as_deref() {
-            if sub.starts_with('/') {
-                errors.invalid(&path.child("subPath"), sub, "must be a relative path");
-            } else if sub.split('/').any(|part| part == "..") {
-                errors.invalid(&path.child("subPath"), sub, "must not contain '..'");
-            }
-        }
-    }
-    if let Some(resources) = &container.resources {
-        validate_resources(resources, &path.child("resources"), errors);
-    }
-    for (field, probe) in [
-        ("livenessProbe", &container.liveness_probe),
-        ("readinessProbe", &container.readiness_probe),
-        ("startupProbe", &container.startup_probe),
-    ] {
-        let Some(probe) = probe else { continue };
-        let path = path.child(field);
-        if init && container.restart_policy.is_none() {
-            errors.forbidden(&path, "may not be set for init containers without restartPolicy=Always");
-        }
-        validate_probe(probe, &path, field != "readinessProbe", errors);
-    }
-}
-
-fn validate_ports(ports: &[ContainerPort], path: &Path<'_>, errors: &mut Errors) {
-    let mut seen = HashSet::new();
-    for (at, port) in ports.iter().enumerate() {
-        let path = path.index(at);
-        if let Some(name) = port.name.as_deref().filter(|n| !n.is_empty()) {
-            errors.extend(&path.child("name"), name, names::port_name(name));
-            if !seen.insert(name) {
-                errors.duplicate(&path.child("name"), name);
-            }
-        }
-        if port.container_port == 0 {
-            errors.required(&path.child("containerPort"), "");
-        } else {
-            number(port.container_port, &path.child("containerPort"), errors);
-        }
-        if let Some(host) = port.host_port.filter(|p| *p != 0) {
-            number(host, &path.child("hostPort"), errors);
-        }
-        let protocol = port.protocol.as_deref().unwrap_or("");
-        supported(protocol, &["SCTP", "TCP", "UDP"], &path.child("protocol"), errors);
-    }
-}
-
-pub fn number(port: i32, path: &Path<'_>, errors: &mut Errors) {
-    for problem in names::port_number(i64::from(port)) {
-        errors.invalid(path, port, problem);
     }
 }
 
 /// The same port of the host can be had once in a pod.
-fn host_ports(spec: &PodSpec, path: &Path<'_>, errors: &mut Errors) {
+fn host_ports(host_network: bool, containers: &[Container], path: &Path<'_>, errors: &mut Errors) {
     let mut taken = HashSet::new();
-    for (at, container) in spec.containers.iter().enumerate() {
+    for (at, container) in containers.iter().enumerate() {
         let path = path.index(at);
         let path = path.child("ports");
         for (port_at, port) in container.ports.iter().flatten().enumerate() {
             let Some(host) = port.host_port.filter(|p| *p != 0) else { continue };
-            let key = format!(
-                "{}/{}/{host}",
-                port.protocol.as_deref().unwrap_or("TCP"),
-                port.host_ip.as_deref().unwrap_or("")
-            );
+            let (protocol, address) =
+                (port.protocol.as_deref().unwrap_or("TCP"), port.host_ip.as_deref().unwrap_or(""));
+            let key = format!("{protocol}/{address}/{host}");
             if !taken.insert(key.clone()) {
                 errors.duplicate(&path.index(port_at).child("hostPort"), key);
             }
-            if spec.host_network == Some(true) && host != port.container_port {
+            if host_network && host != port.container_port {
                 let why = "must match `containerPort` when `hostNetwork` is true";
                 errors.invalid(&path.index(port_at).child("containerPort"), port.container_port, why);
             }
@@ -261,107 +216,5 @@ fn host_ports(spec: &PodSpec, path: &Path<'_>, errors: &mut Errors) {
     }
 }
 
-fn validate_env(var: &EnvVar, path: &Path<'_>, errors: &mut Errors) {
-    let name = path.child("name");
-    if var.name.is_empty() {
-        errors.required(&name, "");
-    } else {
-        errors.extend(&name, &var.name, names::env_var(&var.name));
-    }
-    let Some(from) = &var.value_from else { return };
-    let path = path.child("valueFrom");
-    let sources = usize::from(from.field_ref.is_some())
-        + usize::from(from.resource_field_ref.is_some())
-        + usize::from(from.config_map_key_ref.is_some())
-        + usize::from(from.secret_key_ref.is_some())
-        + usize::from(from.file_key_ref.is_some());
-    if var.value.as_deref().is_some_and(|v| !v.is_empty()) && sources > 0 {
-        errors.invalid(&path, "", "may not be specified when `value` is not empty");
-    }
-    match sources {
-        0 => errors.invalid(
-            &path,
-            "",
-            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
-        ),
-        1 => {}
-        _ => errors.invalid(&path, "", "may not have more than one field specified at a time"),
-    }
-}
-
-fn validate_resources(resources: &ResourceRequirements, path: &Path<'_>, errors: &mut Errors) {
-    let none = BTreeMap::new();
-    let limits = resources.limits.as_ref().unwrap_or(&none);
-    let check = |amounts: &BTreeMap<String, ApiQuantity>, path: &Path<'_>, errors: &mut Errors| {
-        for (name, amount) in amounts {
-            errors.extend(path, name, names::qualified_name(name));
-            match Quantity::try_from(amount) {
-                Ok(amount) if amount.is_negative() => {
-                    errors.invalid(&path.key(name), amount.to_string(), "must be greater than or equal to 0");
-                }
-                Ok(_) => {}
-                Err(error) => errors.invalid(&path.key(name), amount.0.as_str(), error.to_string()),
-            }
-        }
-    };
-    check(limits, &path.child("limits"), errors);
-    let Some(requests) = &resources.requests else { return };
-    check(requests, &path.child("requests"), errors);
-    for (name, request) in requests {
-        let (Ok(request), Some(Ok(limit))) = (Quantity::try_from(request), limits.get(name).map(Quantity::try_from))
-        else {
-            continue;
-        };
-        if request > limit {
-            let why = format!("must be less than or equal to {name} limit of {limit}");
-            errors.invalid(&path.child("requests"), request.to_string(), why);
-        }
-    }
-}
-
-fn validate_probe(probe: &Probe, path: &Path<'_>, one_success: bool, errors: &mut Errors) {
-    let handlers = [probe.exec.is_some(), probe.http_get.is_some(), probe.tcp_socket.is_some(), probe.grpc.is_some()];
-    match handlers.iter().filter(|set| **set).count() {
-        0 => errors.required(path, "must specify a handler type"),
-        1 => {}
-        _ => errors.forbidden(path, "may not specify more than 1 handler type"),
-    }
-    if let Some(http) = &probe.http_get {
-        validate_http(http, &path.child("httpGet"), errors);
-    }
-    if let Some(tcp) = &probe.tcp_socket {
-        port(&tcp.port, &path.child("tcpSocket").child("port"), errors);
-    }
-    if let Some(exec) = &probe.exec
-        && exec.command.as_deref().unwrap_or_default().is_empty()
-    {
-        errors.required(&path.child("exec").child("command"), "");
-    }
-    for (field, value) in [
-        ("initialDelaySeconds", probe.initial_delay_seconds),
-        ("timeoutSeconds", probe.timeout_seconds),
-        ("periodSeconds", probe.period_seconds),
-        ("successThreshold", probe.success_threshold),
-        ("failureThreshold", probe.failure_threshold),
-    ] {
-        not_negative(value.map(i64::from), &path.child(field), errors);
-    }
-    if one_success && probe.success_threshold.is_some_and(|n| n != 1) {
-        errors.invalid(&path.child("successThreshold"), probe.success_threshold, "must be 1");
-    }
-}
-
-fn validate_http(http: &HTTPGetAction, path: &Path<'_>, errors: &mut Errors) {
-    if http.path.as_deref().unwrap_or("").is_empty() {
-        errors.required(&path.child("path"), "");
-    }
-    port(&http.port, &path.child("port"), errors);
-    supported(http.scheme.as_deref().unwrap_or(""), &["HTTP", "HTTPS"], &path.child("scheme"), errors);
-}
-
-fn port(value: &IntOrString, path: &Path<'_>, errors: &mut Errors) {
-    match value {
-        IntOrString::Int(port) => number(*port, path, errors),
-        IntOrString::String(name) => errors.extend(path, name, names::port_name(name)),
-    }
-}
+#[cfg(test)]
+mod tests;

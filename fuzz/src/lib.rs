@@ -1,0 +1,63 @@
+//! The targets as functions, so that libFuzzer and plain tests call the same. Another target is a function here, a file
+//! in `fuzz_targets/` and a `[[bin]]`.
+
+use api::budget;
+use api::quantity::Quantity;
+use api::schema::{builtin, decode::read_json};
+use api::selector::{FieldSelector, Selector};
+
+#[path = "../../crates/api/tests/pipeline/mod.rs"]
+pub mod pipeline;
+
+/// A target's name, and what it does with any bytes.
+pub const TARGETS: [(&str, fn(&[u8])); 4] =
+    [("decode_fit_patch", decode_fit_patch), ("selectors", selectors), ("quantities", quantities), ("yaml", yaml)];
+
+/// Kind, sort of patch and where the patch begins are the first bytes; the rest is the body, as JSON, YAML, protobuf and
+/// as a recipe for a document that fits.
+pub fn decode_fit_patch(bytes: &[u8]) {
+    let [kind, media, at, rest @ ..] = bytes else { return };
+    let resource = pipeline::resource(*kind);
+    let media = pipeline::PATCHES[usize::from(*media) % pipeline::PATCHES.len()];
+    let (body, patch) = rest.split_at(rest.len() * usize::from(*at) / 256);
+    let _ = builtin().read_protobuf(body);
+    let read = read_json(body, &mut Vec::new()).ok();
+    for document in read.into_iter().chain([pipeline::document(resource, body)]) {
+        assert!(budget::check(&document).is_ok());
+        pipeline::run(resource, document.clone(), media, patch);
+        let fitting = pipeline::document(resource, patch).to_string();
+        pipeline::run(resource, document, media, fitting.as_bytes());
+    }
+}
+
+pub fn selectors(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(selector) = text.parse::<Selector>() {
+        let again: Selector = selector.to_string().parse().expect("what a selector prints is a selector");
+        assert_eq!(again.to_string(), selector.to_string());
+        let _ = selector.matches(&[("a".to_owned(), "b".to_owned())].into());
+    }
+    if let Ok(selector) = text.parse::<FieldSelector>() {
+        let again: FieldSelector = selector.to_string().parse().expect("what a selector prints is a selector");
+        assert_eq!(again, selector);
+    }
+}
+
+pub fn quantities(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(amount) = text.parse::<Quantity>() {
+        let canonical = amount.to_string();
+        let again: Quantity = canonical.parse().expect("the canonical form is a quantity");
+        assert_eq!(again.to_string(), canonical);
+        let _ = (amount + amount - again, -amount, amount.value(), amount.milli_value());
+    }
+}
+
+pub fn yaml(bytes: &[u8]) {
+    if let Ok(value) = api::yaml::read(bytes, &mut Vec::new()) {
+        assert!(budget::check(&value).is_ok());
+        let text = api::yaml::render(&value);
+        let again = api::yaml::read(text.as_bytes(), &mut Vec::new());
+        assert_eq!(again.map(|value| api::yaml::render(&value)), Ok(text));
+    }
+}
