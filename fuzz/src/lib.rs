@@ -17,7 +17,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 4] =
 /// as a recipe for a document that fits.
 pub fn decode_fit_patch(bytes: &[u8]) {
     let [kind, media, at, rest @ ..] = bytes else { return };
-    let resource = pipeline::resource(*kind);
+    let resource = &pipeline::resource(*kind);
     let media = pipeline::PATCHES[usize::from(*media) % pipeline::PATCHES.len()];
     let (body, patch) = rest.split_at(rest.len() * usize::from(*at) / 256);
     let _ = builtin().read_protobuf(body);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::catalog::{self, Resource, VERBS};
+use crate::catalog::{Catalog, Served, Subresource};
 
 /// `/api`: the versions of the core group.
 pub fn core_versions(server_address: &str) -> Value {
@@ -11,22 +11,22 @@ pub fn core_versions(server_address: &str) -> Value {
 }
 
 /// `/apis`: the named groups.
-pub fn group_list() -> Value {
-    let groups: Vec<Value> = named_groups().map(|(group, versions)| group_json(group, &versions)).collect();
+pub fn group_list(catalog: &Catalog) -> Value {
+    let groups: Vec<Value> = named_groups(catalog).map(|(group, versions)| group_json(group, &versions)).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `/apis/GROUP`.
-pub fn group(name: &str) -> Option<Value> {
-    let (group, versions) = named_groups().find(|(group, _)| *group == name)?;
+pub fn group(catalog: &Catalog, name: &str) -> Option<Value> {
+    let (group, versions) = named_groups(catalog).find(|(group, _)| *group == name)?;
     let mut json = group_json(group, &versions);
     json["kind"] = "APIGroup".into();
     json["apiVersion"] = "v1".into();
     Some(json)
 }
 
-fn named_groups() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
-    catalog::groups().into_iter().filter(|(group, _)| !group.is_empty())
+fn named_groups(catalog: &Catalog) -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    catalog.groups().into_iter().filter(|(group, _)| !group.is_empty())
 }
 
 fn group_json(group: &str, versions: &[&str]) -> Value {
@@ -36,14 +36,14 @@ fn group_json(group: &str, versions: &[&str]) -> Value {
 }
 
 /// `/api/v1` and `/apis/GROUP/VERSION`: the resources, subresources after theirs.
-pub fn resource_list(group: &str, version: &str) -> Option<Value> {
+pub fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Option<Value> {
     let mut list = Vec::new();
     let mut group_version = String::new();
-    for resource in catalog::resources().iter().filter(|r| r.group == group && r.version == version) {
+    for resource in catalog.of_version(group, version) {
         group_version = resource.api_version();
         let mut json = json!({
             "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-            "kind": resource.kind, "verbs": VERBS,
+            "kind": resource.kind, "verbs": resource.verbs,
         });
         names(resource, &mut json);
         list.push(json);
@@ -67,7 +67,7 @@ pub fn resource_list(group: &str, version: &str) -> Option<Value> {
     )
 }
 
-fn names(resource: &Resource, json: &mut Value) {
+fn names(resource: &Served, json: &mut Value) {
     if !resource.short_names.is_empty() {
         json["shortNames"] = json!(resource.short_names);
     }
@@ -77,12 +77,14 @@ fn names(resource: &Resource, json: &mut Value) {
 }
 
 /// `/api` and `/apis` in one document each, for clients that ask for `APIGroupDiscoveryList`.
-pub fn aggregated(core: bool, version: &str) -> Value {
+pub fn aggregated(catalog: &Catalog, core: bool, version: &str) -> Value {
     let mut items = Vec::new();
-    for (group, versions) in catalog::groups().into_iter().filter(|(group, _)| group.is_empty() == core) {
+    for (group, versions) in catalog.groups().into_iter().filter(|(group, _)| group.is_empty() == core) {
         let versions: Vec<Value> = versions
             .iter()
-            .map(|v| json!({"version": v, "freshness": "Current", "resources": aggregated_resources(group, v)}))
+            .map(
+                |v| json!({"version": v, "freshness": "Current", "resources": aggregated_resources(catalog, group, v)}),
+            )
             .collect();
         items.push(json!({"metadata": {"name": group, "creationTimestamp": null}, "versions": versions}));
     }
@@ -90,19 +92,19 @@ pub fn aggregated(core: bool, version: &str) -> Value {
         "metadata": {}, "items": items})
 }
 
-fn aggregated_resources(group: &str, version: &str) -> Vec<Value> {
+fn aggregated_resources(catalog: &Catalog, group: &str, version: &str) -> Vec<Value> {
     let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
-    let rows = catalog::resources().iter().filter(|r| r.group == group && r.version == version);
+    let rows = catalog.of_version(group, version);
     rows.map(|resource| {
         let scope = if resource.namespaced { "Namespaced" } else { "Cluster" };
         let own = kind(resource.group, resource.version, resource.kind);
         let mut json = json!({
             "resource": resource.plural, "responseKind": own, "scope": scope,
-            "singularResource": resource.singular, "verbs": VERBS,
+            "singularResource": resource.singular, "verbs": resource.verbs,
         });
         names(resource, &mut json);
         if !resource.subresources.is_empty() {
-            let subresource = |sub: &catalog::Subresource| {
+            let subresource = |sub: &Subresource| {
                 let body = sub.body.map_or_else(|| own.clone(), |(g, v, k)| kind(g, v, k));
                 json!({"subresource": sub.name, "responseKind": body, "verbs": sub.verbs})
             };
@@ -119,12 +121,13 @@ mod tests {
 
     #[test]
     fn core_and_named_groups_are_told_apart() {
-        assert_eq!(group_list()["groups"][0]["name"], "coordination.k8s.io");
-        assert!(group("nope").is_none() && resource_list("", "v2").is_none());
-        let core = resource_list("", "v1").unwrap();
+        let catalog = Catalog::builtin();
+        assert_eq!(group_list(&catalog)["groups"][0]["name"], "coordination.k8s.io");
+        assert!(group(&catalog, "nope").is_none() && resource_list(&catalog, "", "v2").is_none());
+        let core = resource_list(&catalog, "", "v1").unwrap();
         let names: Vec<&str> =
             core["resources"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
         assert!(names.contains(&"pods") && names.contains(&"pods/binding"));
-        assert_eq!(aggregated(true, "v2")["items"].as_array().unwrap().len(), 1);
+        assert_eq!(aggregated(&catalog, true, "v2")["items"].as_array().unwrap().len(), 1);
     }
 }

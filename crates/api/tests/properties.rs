@@ -96,14 +96,14 @@ proptest! {
         like in prop::collection::vec(any::<u8>(), 0..200),
     ) {
         let resource = pipeline::resource(at);
-        let document = pipeline::document(resource, &bytes);
-        let patch = if garbage { patch } else { pipeline::document(resource, &like) };
-        pipeline::run(resource, document, media, patch.to_string().as_bytes());
+        let document = pipeline::document(&resource, &bytes);
+        let patch = if garbage { patch } else { pipeline::document(&resource, &like) };
+        pipeline::run(&resource, document, media, patch.to_string().as_bytes());
     }
 
     #[test]
     fn any_json_goes_the_way_of_a_write(at in any::<u8>(), document in value(), patch in object()) {
-        pipeline::run(pipeline::resource(at), document, pipeline::PATCHES[2], patch.to_string().as_bytes());
+        pipeline::run(&pipeline::resource(at), document, pipeline::PATCHES[2], patch.to_string().as_bytes());
     }
 
     #[test]

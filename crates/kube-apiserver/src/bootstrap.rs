@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::authorization::rbac;
-use crate::registry::{Registry, Target};
+use crate::registry::Registry;
 
 /// Somebody may delete them.
 const EVERY: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ impl Bootstrap {
         name: &str,
         mut object: Value,
     ) -> Result<(), Status> {
-        let Some(target) = Target::new("", "v1", plural, namespace, name) else { return Ok(()) };
+        let target = self.registry.target("", "v1", plural, namespace, name)?;
         if self.registry.get_cached(&target, 0).await.is_ok() {
             return Ok(());
         }
@@ -85,7 +85,7 @@ impl Bootstrap {
 
     /// Every kube-apiserver adds its own address.
     async fn endpoints(&self) -> Result<(), Status> {
-        let Some(target) = Target::new("", "v1", "endpoints", "default", "kubernetes") else { return Ok(()) };
+        let target = self.registry.target("", "v1", "endpoints", "default", "kubernetes")?;
         let own = json!({"ip": self.address.to_string()});
         let ports = json!([{"name": "https", "port": self.port, "protocol": "TCP"}]);
         let change = |current: &Value| {

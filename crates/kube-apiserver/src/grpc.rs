@@ -55,7 +55,7 @@ impl Grpc {
         let attributes = Attributes::of_call(user.clone(), verb, &resource);
         self.authorization.check(&attributes).await.map_err(status)?;
         let about = attributes.resource.as_ref().ok_or_else(|| status(Status::no_such_resource()))?;
-        let target = Target::of(about).ok_or_else(|| status(Status::no_such_resource()))?;
+        let target = self.registry.target_of(about).map_err(status)?;
         let sub = match about.subresource.as_str() {
             "" => None,
             name => Some(target.resource().subresource(name).ok_or_else(|| status(Status::no_such_resource()))?),
@@ -300,7 +300,7 @@ impl Resources for Grpc {
 }
 
 async fn bind(registry: &Registry, binding: &PodBinding) -> Result<(), Status> {
-    let pod = Target::new("", "v1", "pods", &binding.namespace, &binding.pod).ok_or_else(Status::no_such_resource)?;
+    let pod = registry.target("", "v1", "pods", &binding.namespace, &binding.pod)?;
     registry.bind(&pod, &binding.node, &binding.uid, None, false).await
 }
 

@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use api::catalog::Catalog;
 use daemon::{Health, Supervisor};
 use storage::{Backend, Cache, Etcd};
 
@@ -52,9 +53,10 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     };
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
-    let cache = Cache::start(backend.clone(), registry::kinds());
+    let catalog = Catalog::builtin();
+    let cache = Cache::start(backend.clone(), registry::kinds(&catalog));
     let service_ip = config.ranges.services.first().to_string();
-    let registry = Registry::new(backend.clone(), cache.clone(), config.ranges, config.event_ttl);
+    let registry = Registry::new(catalog, backend.clone(), cache.clone(), config.ranges, config.event_ttl);
 
     let mut health = Health::unbound();
     let filled = cache.clone();

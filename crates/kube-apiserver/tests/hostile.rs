@@ -3,13 +3,13 @@
 
 mod common;
 
-use api::catalog::{Resource, resources};
+use api::catalog::{Catalog, Served};
 use common::Api;
 use serde_json::{Value, json};
 
 const JSON_PATCH: &str = "application/json-patch+json";
 
-fn object(resource: &Resource, name: &str) -> Value {
+fn object(resource: &Served, name: &str) -> Value {
     let mut object = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": name}});
     match resource.kind {
         "Pod" => object["spec"] = json!({"containers": [{"name": "c", "image": "busybox"}]}),
@@ -26,7 +26,7 @@ fn object(resource: &Resource, name: &str) -> Value {
     object
 }
 
-fn collection(resource: &Resource) -> String {
+fn collection(resource: &Served) -> String {
     let base = if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
     let scope = if resource.namespaced { "/namespaces/default" } else { "" };
     format!("{base}/{}{scope}/{}", resource.version, resource.plural)
@@ -78,7 +78,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_bodies_are_refused_and_change_nothing() {
     let api = Api::start().await;
-    for resource in resources() {
+    for resource in Catalog::builtin().served() {
         let (all, name) = (collection(resource), "hostile-body");
         let one = format!("{all}/{name}");
         let (code, made) = api.json("POST", &all, &object(resource, name)).await;
@@ -125,7 +125,7 @@ async fn hostile_parameters_are_refused_or_bounded() {
         ("continue=e30", false, true),
         ("resourceVersionMatch=Sideways", false, true),
     ];
-    for resource in resources() {
+    for resource in Catalog::builtin().served() {
         let all = collection(resource);
         let (code, made) = api.json("POST", &all, &object(resource, "hostile-parameter")).await;
         assert_eq!(code, 201, "{}: {made}", resource.kind);
@@ -198,7 +198,7 @@ async fn deletions_stay_inside_their_borders() {
             (403, Some(&*format!("namespaces {name:?} is forbidden: this namespace may not be deleted")))
         );
     }
-    for resource in resources().iter().filter(|resource| resource.namespaced) {
+    for resource in Catalog::builtin().served().iter().filter(|resource| resource.namespaced) {
         let all = collection(resource).replace("/namespaces/default", "");
         for method in ["DELETE", "POST", "PUT", "PATCH"] {
             let (code, said) = api.json(method, &all, &object(resource, "x")).await;

@@ -52,8 +52,9 @@ mod tests {
             .iter()
             .map(|entry| (entry.resource.to_string(), entry.api_version.to_owned(), entry.kind, entry.namespaced))
             .collect();
-        let row = |row: &api::catalog::Resource| (row.qualified(), row.api_version(), row.kind, row.namespaced);
-        let mut rows: Vec<_> = api::catalog::resources().iter().map(row).collect();
+        let row =
+            |row: &std::sync::Arc<api::catalog::Served>| (row.qualified(), row.api_version(), row.kind, row.namespaced);
+        let mut rows: Vec<_> = api::catalog::Catalog::builtin().served().iter().map(row).collect();
         known.sort();
         rows.sort();
         assert_eq!(known, rows);

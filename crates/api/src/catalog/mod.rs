@@ -1,9 +1,14 @@
-//! The resources that the API has: one row each. Routing, discovery, OpenAPI, storage keys, gRPC dispatch and tables
-//! read these rows; there are no handlers per kind. A new kind is a row and, where it has rules, a strategy.
+//! The resources that the API has: one row each, by group in the files beside this one. Routing, discovery, OpenAPI, storage keys, gRPC
+//! dispatch and tables read these rows; there are no handlers per kind. A new kind is a row and, where it has rules, a strategy.
 
+mod coordination;
+mod core;
+mod rbac;
 mod subresource;
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 
 use crate::columns::{self, Column};
 use crate::schema::{TypeId, builtin};
@@ -11,10 +16,10 @@ use crate::strategy::{self, Strategy};
 
 pub use subresource::*;
 
+/// One storage, and any number of versions that show it.
 pub struct Resource {
-    pub group: &'static str,
-    pub version: &'static str,
-    pub kind: &'static str,
+    /// The first is the one that is stored.
+    pub versions: Vec<Version>,
     /// Lower case, as in paths.
     pub plural: &'static str,
     pub singular: &'static str,
@@ -22,6 +27,7 @@ pub struct Resource {
     /// Groups of resources that `kubectl get` knows by one name.
     pub categories: &'static [&'static str],
     pub namespaced: bool,
+    pub verbs: &'static [&'static str],
     pub subresources: &'static [Subresource],
     /// `metadata.generation` counts changes of `spec`.
     pub generation: bool,
@@ -29,25 +35,122 @@ pub struct Resource {
     pub selectable: &'static [&'static str],
     pub columns: &'static [Column],
     pub strategy: &'static dyn Strategy,
+}
+
+/// A form in which a resource is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Version {
+    pub group: &'static str,
+    pub version: &'static str,
+    pub kind: &'static str,
     pub schema: TypeId,
 }
 
-const RBAC: &str = "rbac.authorization.k8s.io";
-
-pub const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+pub const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 impl Resource {
-    pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
-    }
-
     pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
         self.subresources.iter().find(|sub| sub.name == name)
     }
 
+    pub fn stored(&self) -> Version {
+        self.versions[0]
+    }
+
     /// `pods`, `leases.coordination.k8s.io`: unique in the catalog, and the folder of its keys in etcd.
     pub fn qualified(&self) -> String {
-        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+        let group = self.stored().group;
+        if group.is_empty() { self.plural.to_owned() } else { format!("{}.{group}", self.plural) }
+    }
+}
+
+/// A resource in one of its versions: what a path names.
+#[derive(Clone)]
+pub struct Served {
+    pub group: &'static str,
+    pub version: &'static str,
+    pub kind: &'static str,
+    pub schema: TypeId,
+    /// Place of the resource in the catalog.
+    pub at: usize,
+    resource: Arc<Resource>,
+}
+
+impl Deref for Served {
+    type Target = Resource;
+    fn deref(&self) -> &Resource {
+        &self.resource
+    }
+}
+
+impl Served {
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    pub fn resource(&self) -> &Arc<Resource> {
+        &self.resource
+    }
+}
+
+/// All resources at one time. A change makes another one, which takes the place of this one as a whole.
+pub struct Catalog {
+    resources: Vec<Arc<Resource>>,
+    served: Vec<Arc<Served>>,
+    /// By group, version and plural.
+    by_path: HashMap<(&'static str, &'static str, &'static str), usize>,
+}
+
+impl Catalog {
+    /// In the order of discovery.
+    pub fn new(resources: Vec<Arc<Resource>>) -> Self {
+        let mut served = Vec::new();
+        for (at, resource) in resources.iter().enumerate() {
+            for &Version { group, version, kind, schema } in &resource.versions {
+                served.push(Arc::new(Served { group, version, kind, schema, at, resource: resource.clone() }));
+            }
+        }
+        let paths = served.iter().enumerate().map(|(at, one)| ((one.group, one.version, one.plural), at));
+        Self { by_path: paths.collect(), resources, served }
+    }
+
+    /// The resources that come with the program.
+    pub fn builtin() -> Arc<Self> {
+        static BUILTIN: LazyLock<Arc<Catalog>> = LazyLock::new(|| {
+            let rows = [core::rows(), coordination::rows(), rbac::rows()];
+            Arc::new(Catalog::new(rows.into_iter().flatten().map(Arc::new).collect()))
+        });
+        BUILTIN.clone()
+    }
+
+    pub fn resources(&self) -> &[Arc<Resource>] {
+        &self.resources
+    }
+
+    pub fn served(&self) -> &[Arc<Served>] {
+        &self.served
+    }
+
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
+        self.by_path.get(&(group, version, plural)).map(|&at| &self.served[at])
+    }
+
+    /// What a group and a version show.
+    pub fn of_version<'a>(&'a self, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Arc<Served>> {
+        self.served.iter().filter(move |one| one.group == group && one.version == version)
+    }
+
+    /// Groups and their versions, in the order of discovery; the first version is the preferred one.
+    pub fn groups(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+        let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+        for one in &self.served {
+            match groups.iter_mut().find(|(group, _)| *group == one.group) {
+                Some((_, versions)) if versions.contains(&one.version) => {}
+                Some((_, versions)) => versions.push(one.version),
+                None => groups.push((one.group, vec![one.version])),
+            }
+        }
+        groups
     }
 }
 
@@ -56,163 +159,19 @@ fn row(group: &'static str, version: &'static str, kind: &'static str, plural: &
     let schema = builtin().of_kind(group, version, kind);
     let schema = schema.unwrap_or_else(|| panic!("schema/roots.rs lacks {group}/{version} {kind}"));
     Resource {
-        group,
-        version,
-        kind,
+        versions: vec![Version { group, version, kind, schema }],
         plural,
         singular: kind.to_ascii_lowercase().leak(),
         short_names: &[],
         categories: &[],
         namespaced: true,
+        verbs: VERBS,
         subresources: &[],
         generation: false,
         selectable: &[],
         columns: columns::PLAIN,
         strategy: &strategy::Plain,
-        schema,
     }
-}
-
-/// All resources, in the order of discovery.
-pub fn resources() -> &'static [Resource] {
-    static RESOURCES: LazyLock<Vec<Resource>> = LazyLock::new(|| {
-        vec![
-            Resource {
-                short_names: &["cm"],
-                columns: columns::CONFIG_MAPS,
-                strategy: &strategy::ConfigMaps,
-                ..row("", "v1", "ConfigMap", "configmaps")
-            },
-            Resource {
-                short_names: &["ep"],
-                columns: columns::ENDPOINTS,
-                strategy: &strategy::EndpointsRules,
-                ..row("", "v1", "Endpoints", "endpoints")
-            },
-            Resource {
-                short_names: &["ev"],
-                columns: columns::EVENTS,
-                strategy: &strategy::Events,
-                selectable: &[
-                    "involvedObject.kind",
-                    "involvedObject.namespace",
-                    "involvedObject.name",
-                    "involvedObject.uid",
-                    "involvedObject.apiVersion",
-                    "involvedObject.resourceVersion",
-                    "involvedObject.fieldPath",
-                    "reason",
-                    "reportingComponent",
-                    "source",
-                    "type",
-                ],
-                ..row("", "v1", "Event", "events")
-            },
-            Resource {
-                short_names: &["ns"],
-                namespaced: false,
-                subresources: &[STATUS, FINALIZE],
-                selectable: &["status.phase"],
-                columns: columns::NAMESPACES,
-                strategy: &strategy::Namespaces,
-                ..row("", "v1", "Namespace", "namespaces")
-            },
-            Resource {
-                short_names: &["no"],
-                namespaced: false,
-                subresources: &[STATUS],
-                selectable: &["spec.unschedulable"],
-                columns: columns::NODES,
-                strategy: &strategy::Nodes,
-                ..row("", "v1", "Node", "nodes")
-            },
-            Resource {
-                short_names: &["po"],
-                categories: &["all"],
-                subresources: &[STATUS, BINDING, LOG],
-                generation: true,
-                selectable: &[
-                    "spec.nodeName",
-                    "spec.restartPolicy",
-                    "spec.schedulerName",
-                    "spec.serviceAccountName",
-                    "spec.hostNetwork",
-                    "status.phase",
-                    "status.podIP",
-                    "status.nominatedNodeName",
-                ],
-                columns: columns::PODS,
-                strategy: &strategy::Pods,
-                ..row("", "v1", "Pod", "pods")
-            },
-            Resource {
-                short_names: &["rc"],
-                categories: &["all"],
-                subresources: &[STATUS, SCALE],
-                generation: true,
-                selectable: &["status.replicas"],
-                columns: columns::REPLICATION_CONTROLLERS,
-                strategy: &strategy::ReplicationControllers,
-                ..row("", "v1", "ReplicationController", "replicationcontrollers")
-            },
-            Resource {
-                columns: columns::SECRETS,
-                strategy: &strategy::Secrets,
-                selectable: &["type"],
-                ..row("", "v1", "Secret", "secrets")
-            },
-            Resource {
-                short_names: &["svc"],
-                categories: &["all"],
-                subresources: &[STATUS],
-                selectable: &["spec.clusterIP", "spec.type"],
-                columns: columns::SERVICES,
-                strategy: &strategy::Services,
-                ..row("", "v1", "Service", "services")
-            },
-            Resource {
-                columns: columns::LEASES,
-                strategy: &strategy::Leases,
-                ..row("coordination.k8s.io", "v1", "Lease", "leases")
-            },
-            Resource {
-                namespaced: false,
-                columns: columns::ROLE_BINDINGS,
-                strategy: &strategy::RoleBindings { namespaced: false },
-                ..row(RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings")
-            },
-            Resource {
-                namespaced: false,
-                columns: columns::ROLES,
-                strategy: &strategy::Roles { namespaced: false },
-                ..row(RBAC, "v1", "ClusterRole", "clusterroles")
-            },
-            Resource {
-                columns: columns::ROLE_BINDINGS,
-                strategy: &strategy::RoleBindings { namespaced: true },
-                ..row(RBAC, "v1", "RoleBinding", "rolebindings")
-            },
-            Resource {
-                columns: columns::ROLES,
-                strategy: &strategy::Roles { namespaced: true },
-                ..row(RBAC, "v1", "Role", "roles")
-            },
-        ]
-    });
-    &RESOURCES
-}
-
-/// Groups and their versions, in the order of discovery; the first version is the preferred one.
-pub fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
-    for resource in resources() {
-        match groups.iter_mut().find(|(group, _)| *group == resource.group) {
-            Some((_, versions)) if versions.contains(&resource.version) => {}
-            Some((_, versions)) => versions.push(resource.version),
-            None => groups.push((resource.group, vec![resource.version])),
-        }
-    }
-    groups
 }
 
 #[cfg(test)]
@@ -222,7 +181,7 @@ mod tests {
     #[test]
     fn names_are_unique() {
         let mut names: Vec<String> = Vec::new();
-        for resource in resources() {
+        for resource in Catalog::builtin().resources() {
             names.push(resource.qualified());
             names.extend(resource.short_names.iter().map(|n| (*n).to_owned()));
         }
@@ -230,5 +189,18 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn every_version_of_a_resource_is_found_and_shares_it() {
+        let leases = coordination::rows().remove(0);
+        let old = Version { version: "v1beta1", ..leases.stored() };
+        let both = Resource { versions: vec![leases.stored(), old], ..leases };
+        let catalog = Catalog::new(vec![Arc::new(both)]);
+        let find = |version| catalog.find("coordination.k8s.io", version, "leases");
+        let (new, old) = (find("v1").unwrap(), find("v1beta1").unwrap());
+        assert!(Arc::ptr_eq(new.resource(), old.resource()) && find("v2").is_none());
+        assert_eq!(old.api_version(), "coordination.k8s.io/v1beta1");
+        assert_eq!(catalog.groups(), [("coordination.k8s.io", vec!["v1", "v1beta1"])]);
     }
 }

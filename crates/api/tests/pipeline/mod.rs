@@ -1,7 +1,9 @@
 //! What a body goes through on its way to etcd, as one function, for properties and for fuzzing: read, fitted, defaulted,
 //! validated, shown, patched and validated again. It asserts what must hold of any input.
 
-use api::catalog::{Resource, resources};
+use std::sync::Arc;
+
+use api::catalog::{Catalog, Served};
 use api::field::Errors;
 use api::patch::Patch;
 use api::schema::{Shape, builtin};
@@ -11,12 +13,13 @@ use serde_json::{Map, Value};
 pub const PATCHES: [&str; 3] =
     ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
 
-pub fn resource(at: u8) -> &'static Resource {
-    &resources()[usize::from(at) % resources().len()]
+pub fn resource(at: u8) -> Arc<Served> {
+    let catalog = Catalog::builtin();
+    catalog.served()[usize::from(at) % catalog.served().len()].clone()
 }
 
 /// Never panics, whatever the document and the patch.
-pub fn run(resource: &Resource, document: Value, media: &str, patch: &[u8]) {
+pub fn run(resource: &Served, document: Value, media: &str, patch: &[u8]) {
     // Hooks must bear what no schema has seen: etcd may hold anything.
     hooks(resource, document.clone(), &document);
     let Some(document) = fitted(resource, document) else { return };
@@ -29,13 +32,13 @@ pub fn run(resource: &Resource, document: Value, media: &str, patch: &[u8]) {
     }
 }
 
-fn fitted(resource: &Resource, mut document: Value) -> Option<Value> {
+fn fitted(resource: &Served, mut document: Value) -> Option<Value> {
     let findings = builtin().fit(resource.schema, &mut document);
     assert!(findings.unknown.len() <= 100 && findings.wrong.len() <= 100);
     (findings.wrong.is_empty() && document.is_object()).then_some(document)
 }
 
-fn hooks(resource: &Resource, mut object: Value, old: &Value) {
+fn hooks(resource: &Served, mut object: Value, old: &Value) {
     let rules = resource.strategy;
     rules.default(&mut object);
     let once = object.clone();
@@ -59,7 +62,7 @@ fn hooks(resource: &Resource, mut object: Value, old: &Value) {
     shown(resource, &object);
 }
 
-fn shown(resource: &Resource, object: &Value) {
+fn shown(resource: &Served, object: &Value) {
     let _ = warnings::for_object(resource.kind, object);
     let now = jiff::Timestamp::UNIX_EPOCH;
     let _ = columns::row(resource.columns, "v1", object, columns::IncludeObject::Metadata, now);
@@ -78,7 +81,7 @@ fn told(errors: Errors) {
 }
 
 /// A document of a kind out of any bytes: mostly of the right types, so that it goes deep, and often hostile.
-pub fn document(resource: &Resource, bytes: &[u8]) -> Value {
+pub fn document(resource: &Served, bytes: &[u8]) -> Value {
     value(&Shape::Object(resource.schema), &mut Bytes(bytes), 0)
 }
 

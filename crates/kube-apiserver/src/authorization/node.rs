@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Authorizer, Decision, rbac};
 use crate::attributes::{Attributes, ResourceAttributes};
-use crate::registry::{Registry, Target};
+use crate::registry::Registry;
 
 const GROUP: &str = "system:nodes";
 const PREFIX: &str = "system:node:";
@@ -133,7 +133,7 @@ impl Nodes {
 
     /// Follows pods until the token ends it.
     pub async fn run(self, registry: Arc<Registry>, token: CancellationToken) {
-        let Some(target) = Target::new("", "v1", "pods", "", "") else { return };
+        let Ok(target) = registry.target("", "v1", "pods", "", "") else { return };
         while !token.is_cancelled() {
             let watching = registry.list_and_watch(&target, storage::Filter::default(), Some(0)).await;
             let Ok((listed, mut watcher)) = watching else {

@@ -59,7 +59,7 @@ impl Registry {
             let stored: Bytes = meta::encode(&attempted).into();
             let target = target.named(&name);
             if dry_run {
-                if self.cache.get(target.kind, &target.key()).is_some() {
+                if self.cache.get(target.kind(), &target.key()).is_some() {
                     return Err(Status::already_exists(resource.group, resource.plural, &name));
                 }
                 return Ok(stored);
@@ -108,12 +108,11 @@ impl Registry {
 
     /// New objects need a namespace that is there to stay: it is a part of the transaction that it stays as it is.
     async fn namespace_takes(&self, target: &Target, name: &str, fresh: bool) -> Result<Guard, Status> {
-        let namespaces = Target::new("", "v1", "namespaces", "", &target.namespace);
-        let namespaces = namespaces.ok_or_else(|| Status::internal("the catalog has no namespaces"))?;
+        let namespaces = self.target("", "v1", "namespaces", "", &target.namespace)?;
         let unchanged = |revision| Guard::Unchanged(namespaces.path(), revision);
         // Most namespaces stay, and their bytes show it.
         if !fresh
-            && let Some(entry) = self.cache.get(namespaces.kind, &namespaces.key())
+            && let Some(entry) = self.cache.get(namespaces.kind(), &namespaces.key())
             && !holds(&entry.bytes, b"\"deletionTimestamp\"")
         {
             return Ok(unchanged(entry.revision));

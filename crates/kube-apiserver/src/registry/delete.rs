@@ -121,7 +121,7 @@ impl Registry {
         let mut deletions = Vec::with_capacity(listed.entries.len());
         for entry in &listed.entries {
             let (namespace, name) = (entry.namespace().to_owned(), entry.name().to_owned());
-            deletions.push(self.delete_if_there(Target { kind: target.kind, namespace, name }, options).boxed());
+            deletions.push(self.delete_if_there(Target { namespace, name, ..target.clone() }, options).boxed());
         }
         futures::stream::iter(deletions).buffer_unordered(16).try_collect::<()>().await?;
         Ok(listed)

@@ -11,7 +11,7 @@ mod update;
 
 use std::sync::Arc;
 
-use api::catalog::{self, Resource};
+use api::catalog::{Catalog, Resource, Served};
 use api::status::Status;
 use api::strategy::Claim;
 use bytes::Bytes;
@@ -28,6 +28,7 @@ pub use read::{ListOptions, Listed, VersionMatch};
 const ROOT: &str = "/registry";
 
 pub struct Registry {
+    catalog: Arc<Catalog>,
     backend: Arc<dyn Backend>,
     cache: Arc<Cache>,
     ranges: Ranges,
@@ -36,33 +37,22 @@ pub struct Registry {
 }
 
 /// A resource of the catalog, or one object of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Target {
-    /// Position in the catalog, which is that of the kind in the cache.
-    pub(crate) kind: usize,
+    served: Arc<Served>,
     /// Empty for cluster scope and for all namespaces.
     pub namespace: String,
     pub name: String,
 }
 
 impl Target {
-    pub fn new(group: &str, version: &str, plural: &str, namespace: &str, name: &str) -> Option<Self> {
-        let matches = |r: &Resource| r.plural == plural && r.group == group && r.version == version;
-        let kind = catalog::resources().iter().position(matches)?;
-        Some(Self { kind, namespace: namespace.into(), name: name.into() })
+    pub fn resource(&self) -> &Served {
+        &self.served
     }
 
-    /// What a request is about. Only kinds that have namespaces lie in one.
-    pub fn of(about: &ResourceAttributes) -> Option<Self> {
-        let mut target = Self::new(&about.group, &about.version, &about.resource, &about.namespace, &about.name)?;
-        if !target.resource().namespaced {
-            target.namespace.clear();
-        }
-        Some(target)
-    }
-
-    pub fn resource(&self) -> &'static Resource {
-        &catalog::resources()[self.kind]
+    /// The place of the resource among the stores of the cache.
+    fn kind(&self) -> usize {
+        self.served.at
     }
 
     pub fn named(&self, name: &str) -> Self {
@@ -97,9 +87,9 @@ fn claim_key(claim: &Claim) -> String {
 }
 
 /// The kinds that the cache holds, in the order of the catalog.
-pub fn kinds() -> Vec<Kind> {
-    let kind = |r: &Resource| Kind { prefix: prefix(r), selectable: r.selectable.to_vec() };
-    catalog::resources().iter().map(kind).collect()
+pub fn kinds(catalog: &Catalog) -> Vec<Kind> {
+    let kind = |r: &Arc<Resource>| Kind { prefix: prefix(r), selectable: r.selectable.to_vec() };
+    catalog.resources().iter().map(kind).collect()
 }
 
 /// An object as it is now, decoded.
@@ -111,8 +101,39 @@ struct Current {
 }
 
 impl Registry {
-    pub fn new(backend: Arc<dyn Backend>, cache: Arc<Cache>, ranges: Ranges, event_ttl: i64) -> Arc<Self> {
-        Arc::new(Self { backend, cache, ranges, event_ttl })
+    /// The cache must hold the kinds of the catalog.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        backend: Arc<dyn Backend>,
+        cache: Arc<Cache>,
+        ranges: Ranges,
+        event_ttl: i64,
+    ) -> Arc<Self> {
+        Arc::new(Self { catalog, backend, cache, ranges, event_ttl })
+    }
+
+    /// The resources as they are now.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// A resource in one of its versions, or one object of it. Only what has namespaces lies in one.
+    pub fn target(
+        &self,
+        group: &str,
+        version: &str,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Target, Status> {
+        let served = self.catalog.find(group, version, plural).ok_or_else(Status::no_such_resource)?.clone();
+        let namespace = if served.namespaced { namespace } else { "" };
+        Ok(Target { namespace: namespace.into(), name: name.into(), served })
+    }
+
+    /// What a request is about.
+    pub fn target_of(&self, about: &ResourceAttributes) -> Result<Target, Status> {
+        self.target(&about.group, &about.version, &about.resource, &about.namespace, &about.name)
     }
 
     pub fn cache(&self) -> &Arc<Cache> {
@@ -120,7 +141,7 @@ impl Registry {
     }
 
     async fn current(&self, target: &Target, fresh: bool) -> Result<Current, Status> {
-        if !fresh && let Some(entry) = self.cache.get(target.kind, &target.key()) {
+        if !fresh && let Some(entry) = self.cache.get(target.kind(), &target.key()) {
             return Ok(Current { document: parse(&entry.bytes)?, revision: entry.revision, fresh: false });
         }
         let stored = self.backend.get(&target.path()).await.map_err(backend_status)?;

@@ -45,7 +45,7 @@ impl Registry {
     /// As fresh as etcd.
     pub async fn get(&self, target: &Target) -> Result<Object, Status> {
         self.cache.catch_up().await.map_err(cache_status)?;
-        self.cache.get(target.kind, &target.key()).ok_or_else(|| target.not_found())
+        self.cache.get(target.kind(), &target.key()).ok_or_else(|| target.not_found())
     }
 
     /// At least as fresh as `version`; 0 is what the cache has.
@@ -53,7 +53,7 @@ impl Registry {
         if version > 0 || !self.cache.is_ready() {
             self.cache.wait_for(version.max(1)).await.map_err(cache_status)?;
         }
-        self.cache.get(target.kind, &target.key()).ok_or_else(|| target.not_found())
+        self.cache.get(target.kind(), &target.key()).ok_or_else(|| target.not_found())
     }
 
     pub fn filter(&self, target: &Target, labels: &Selector, fields: &FieldSelector) -> Result<Filter, Status> {
@@ -84,14 +84,14 @@ impl Registry {
                 self.cache.catch_up().await.map_err(cache_status)?;
             }
         }
-        let list = self.cache.list(target.kind, &filter);
+        let list = self.cache.list(target.kind(), &filter);
         Ok(page(list.revision, list.entries, options.limit))
     }
 
     /// A page of the list as it was at a revision.
     async fn list_from(&self, target: &Target, filter: &Filter, limit: usize, token: Token) -> Result<Listed, Status> {
-        if self.cache.unchanged_since(target.kind, token.revision) && self.cache.revision() >= token.revision {
-            let mut entries = self.cache.list(target.kind, filter).entries;
+        if self.cache.unchanged_since(target.kind(), token.revision) && self.cache.revision() >= token.revision {
+            let mut entries = self.cache.list(target.kind(), filter).entries;
             entries.retain(|entry| *entry.key > *token.after);
             return Ok(page(token.revision, entries, limit));
         }
@@ -140,14 +140,14 @@ impl Registry {
             }
             Some(version) => self.cache.wait_for(version.max(1)).await.map_err(cache_status)?,
         }
-        let (list, watcher) = self.cache.list_and_watch(target.kind, filter);
+        let (list, watcher) = self.cache.list_and_watch(target.kind(), filter);
         Ok((page(list.revision, list.entries, 0), watcher))
     }
 
     /// Every change after a version.
     pub async fn watch(&self, target: &Target, filter: Filter, after: i64) -> Result<Watcher, Status> {
         self.cache.wait_for(after.max(1)).await.map_err(cache_status)?;
-        self.cache.watch(target.kind, filter, after).map_err(cache_status)
+        self.cache.watch(target.kind(), filter, after).map_err(cache_status)
     }
 }
 

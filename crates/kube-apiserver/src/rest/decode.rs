@@ -1,6 +1,6 @@
 //! From a request's body to a document that fits its kind.
 
-use api::catalog::Resource;
+use api::catalog::Served;
 use api::schema::decode::{Findings, read_json};
 use api::schema::protobuf::MEDIA_TYPE;
 use api::schema::{TypeId, builtin};
@@ -39,7 +39,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    pub fn for_resource(resource: &Resource) -> Self {
+    pub fn for_resource(resource: &Served) -> Self {
         Self { api_version: resource.api_version(), kind: resource.kind, schema: resource.schema }
     }
 

@@ -2,9 +2,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use api::catalog::Catalog;
+use api::discovery;
 use api::schema::openapi;
 use api::status::Status;
-use api::{catalog, discovery};
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -41,27 +42,30 @@ impl Rest {
             return Err(Status::no_such_resource());
         }
         let ok = |value: Value| Ok(negotiate::json(StatusCode::OK, &value));
+        let catalog = self.registry.catalog();
         let parts: Vec<&str> = request.attributes.path.split('/').filter(|part| !part.is_empty()).collect();
         match parts.as_slice() {
-            [] => ok(json!({"paths": paths()})),
+            [] => ok(json!({"paths": paths(catalog)})),
             ["version"] => ok(version()),
             ["api"] => match wants_aggregated(&request.headers) {
-                Some(version) => Ok(aggregated(true, version)),
+                Some(version) => Ok(aggregated(catalog, true, version)),
                 None => ok(discovery::core_versions(&self.address.to_string())),
             },
             ["apis"] => match wants_aggregated(&request.headers) {
-                Some(version) => Ok(aggregated(false, version)),
-                None => ok(discovery::group_list()),
+                Some(version) => Ok(aggregated(catalog, false, version)),
+                None => ok(discovery::group_list(catalog)),
             },
-            ["api", version] => ok(discovery::resource_list("", version).ok_or_else(Status::no_such_resource)?),
-            ["apis", group] => ok(discovery::group(group).ok_or_else(Status::no_such_resource)?),
-            ["apis", group, version] => {
-                ok(discovery::resource_list(group, version).ok_or_else(Status::no_such_resource)?)
+            ["api", version] => {
+                ok(discovery::resource_list(catalog, "", version).ok_or_else(Status::no_such_resource)?)
             }
-            ["openapi", "v2"] => Ok(openapi_v2(request)),
-            ["openapi", "v3"] => ok(openapi::v3_index(&hash())),
-            ["openapi", "v3", "api", version] => openapi_v3("", version),
-            ["openapi", "v3", "apis", group, version] => openapi_v3(group, version),
+            ["apis", group] => ok(discovery::group(catalog, group).ok_or_else(Status::no_such_resource)?),
+            ["apis", group, version] => {
+                ok(discovery::resource_list(catalog, group, version).ok_or_else(Status::no_such_resource)?)
+            }
+            ["openapi", "v2"] => Ok(openapi_v2(catalog, request)),
+            ["openapi", "v3"] => ok(openapi::v3_index(catalog, &hash(catalog))),
+            ["openapi", "v3", "api", version] => openapi_v3(catalog, "", version),
+            ["openapi", "v3", "apis", group, version] => openapi_v3(catalog, group, version),
             ["healthz" | "livez" | "readyz", ..] | ["metrics"] => {
                 let reply = self.health.respond(&request.attributes.path, &request.raw_query).await;
                 let (parts, body) = reply.into_parts();
@@ -73,12 +77,12 @@ impl Rest {
     }
 }
 
-fn paths() -> Vec<String> {
+fn paths(catalog: &Catalog) -> Vec<String> {
     let mut paths: Vec<String> =
         ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
             .map(str::to_owned)
             .to_vec();
-    for (group, versions) in catalog::groups() {
+    for (group, versions) in catalog.groups() {
         let base = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
         if !group.is_empty() {
             paths.push(base.clone());
@@ -89,32 +93,32 @@ fn paths() -> Vec<String> {
     paths
 }
 
-fn aggregated(core: bool, version: &str) -> Response<Body> {
+fn aggregated(catalog: &Catalog, core: bool, version: &str) -> Response<Body> {
     let content_type = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-    respond(StatusCode::OK, content_type, discovery::aggregated(core, version).to_string().into_bytes())
+    respond(StatusCode::OK, content_type, discovery::aggregated(catalog, core, version).to_string().into_bytes())
 }
 
 /// Changes when the documents may have: with the catalog and the program.
-fn hash() -> String {
+fn hash(catalog: &Catalog) -> String {
     let mut hasher = DefaultHasher::new();
     RELEASE.hash(&mut hasher);
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
-    for resource in catalog::resources() {
+    for resource in catalog.served() {
         (resource.group, resource.version, resource.kind).hash(&mut hasher);
     }
     format!("{:016X}", hasher.finish())
 }
 
-fn openapi_v2(request: &Request) -> Response<Body> {
+fn openapi_v2(catalog: &Catalog, request: &Request) -> Response<Body> {
     let accept = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let document = openapi::v2(RELEASE);
+    let document = openapi::v2(catalog, RELEASE);
     if accept.contains("proto-openapi.spec.v2") {
         return respond(StatusCode::OK, OPENAPI_V2_PROTOBUF, openapi::encode_v2(&document));
     }
     negotiate::json(StatusCode::OK, &document)
 }
 
-fn openapi_v3(group: &str, version: &str) -> Result<Response<Body>, Status> {
-    let document = openapi::v3(group, version, RELEASE).ok_or_else(Status::no_such_resource)?;
+fn openapi_v3(catalog: &Catalog, group: &str, version: &str) -> Result<Response<Body>, Status> {
+    let document = openapi::v3(catalog, group, version, RELEASE).ok_or_else(Status::no_such_resource)?;
     Ok(respond(StatusCode::OK, "application/json", Bytes::from(document.to_string())))
 }

@@ -36,7 +36,7 @@ impl Rest {
             since_seconds: query.number("sinceSeconds")?,
             since_time: Some(query.text("sinceTime").to_owned()).filter(|time| !time.is_empty()),
         };
-        let node = Target::new("", "v1", "nodes", "", node).ok_or_else(Status::no_such_resource)?;
+        let node = self.registry.target("", "v1", "nodes", "", node)?;
         let node = parse(&self.registry.get(&node).await?.bytes)?;
         let mut client = self.kubelets.client(&node)?;
         let stream = client.logs(logs).await.map_err(|status| from_kubelet(&node, &status))?.into_inner();

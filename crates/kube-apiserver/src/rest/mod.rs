@@ -24,7 +24,7 @@ use prometheus_client::metrics::counter::Counter;
 use crate::attributes::{Attributes, ResourceAttributes, User};
 use crate::authorization::{self, Authorization};
 use crate::kubelet::Kubelets;
-use crate::registry::{Registry, Target};
+use crate::registry::Registry;
 use crate::request::Query;
 use crate::server::Body;
 
@@ -127,7 +127,7 @@ impl Rest {
         about: &ResourceAttributes,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
-        let target = Target::of(about).ok_or_else(Status::no_such_resource)?;
+        let target = self.registry.target_of(about)?;
         let (resource, verb) = (target.resource(), request.attributes.verb);
         let collection = matches!(verb, "list" | "watch" | "deletecollection") || about.name.is_empty();
         if !about.rest.is_empty() || (resource.namespaced && !collection && about.namespace.is_empty()) {

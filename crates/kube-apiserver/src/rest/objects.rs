@@ -1,6 +1,6 @@
 //! One object: get, create, replace, patch, delete, and its subresources.
 
-use api::catalog::{Resource, Rules, Subresource, View};
+use api::catalog::{Rules, Served, Subresource, View};
 use api::columns;
 use api::meta;
 use api::status::Status;
@@ -147,7 +147,7 @@ fn decode(request: &Request, expected: &Expected, body: &Bytes) -> Result<(Value
 }
 
 /// What a body must be.
-fn expected(resource: &Resource, sub: Option<(&Subresource, &View)>) -> Expected {
+fn expected(resource: &Served, sub: Option<(&Subresource, &View)>) -> Expected {
     match sub.and_then(|(sub, _)| sub.body) {
         Some((group, version, kind)) => Expected::of(group, version, kind),
         None => Expected::for_resource(resource),
@@ -160,7 +160,7 @@ fn rules(sub: Option<(&Subresource, &View)>) -> Rules {
 
 /// An object, or the view of it, in the form that the client wants.
 fn viewed(
-    resource: &Resource,
+    resource: &Served,
     sub: Option<(&Subresource, &View)>,
     bytes: Bytes,
     accepted: &Accepted,
@@ -175,7 +175,7 @@ fn viewed(
 }
 
 /// One object in the form that the client wants.
-fn shown(resource: &Resource, code: StatusCode, bytes: Bytes, accepted: &Accepted) -> Result<Response<Body>, Status> {
+fn shown(resource: &Served, code: StatusCode, bytes: Bytes, accepted: &Accepted) -> Result<Response<Body>, Status> {
     match &accepted.form {
         Form::Object => Ok(encoded(code, bytes, accepted.yaml)),
         Form::Table { version, include } => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::catalog::Catalog;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full};
@@ -28,10 +29,11 @@ impl Api {
     /// With the namespaces that every cluster has.
     pub async fn start() -> Self {
         let backend = Memory::new();
-        let cache = Cache::start(backend.clone(), kube_apiserver::registry::kinds());
+        let catalog = Catalog::builtin();
+        let cache = Cache::start(backend.clone(), kube_apiserver::registry::kinds(&catalog));
         cache.ready().await;
         let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
-        let registry = Registry::new(backend, cache, ranges, 3600);
+        let registry = Registry::new(catalog, backend, cache, ranges, 3600);
         let authorization = Authorization::new(vec![Arc::new(AlwaysAllow)]);
         let health = daemon::Health::unbound();
         let api = Self {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::{Map, Value, json};
 
 use super::{Field, ObjectSchema, Schemas, Shape, TypeId, builtin, descriptions};
-use crate::catalog::{self, Handler, Resource, Subresource};
+use crate::catalog::{Catalog, Handler, Served, Subresource};
 
 pub use wire::encode as encode_v2;
 
@@ -33,9 +33,9 @@ impl Version {
 }
 
 /// `/openapi/v2`
-pub fn v2(release: &str) -> Value {
-    let mut document = Document::new(Version::V2);
-    for resource in catalog::resources() {
+pub fn v2(catalog: &Catalog, release: &str) -> Value {
+    let mut document = Document::new(Version::V2, catalog);
+    for resource in catalog.served() {
         document.resource(resource);
     }
     json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": release},
@@ -43,9 +43,9 @@ pub fn v2(release: &str) -> Value {
 }
 
 /// `/openapi/v3`: where the documents are. `hash` changes whenever a document may have changed.
-pub fn v3_index(hash: &str) -> Value {
+pub fn v3_index(catalog: &Catalog, hash: &str) -> Value {
     let mut paths = Map::new();
-    for (group, versions) in catalog::groups() {
+    for (group, versions) in catalog.groups() {
         for version in versions {
             let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
             let url = format!("/openapi/v3/{path}?hash={hash}");
@@ -56,9 +56,9 @@ pub fn v3_index(hash: &str) -> Value {
 }
 
 /// `/openapi/v3/apis/GROUP/VERSION`
-pub fn v3(group: &str, version: &str, release: &str) -> Option<Value> {
-    let mut document = Document::new(Version::V3);
-    for resource in catalog::resources().iter().filter(|r| r.group == group && r.version == version) {
+pub fn v3(catalog: &Catalog, group: &str, version: &str, release: &str) -> Option<Value> {
+    let mut document = Document::new(Version::V3, catalog);
+    for resource in catalog.of_version(group, version) {
         document.resource(resource);
     }
     if document.paths.is_empty() {
@@ -79,13 +79,13 @@ struct Document {
 }
 
 impl Document {
-    fn new(version: Version) -> Self {
-        let versions = catalog::resources().iter().map(|r| (r.group, r.version)).collect();
+    fn new(version: Version, catalog: &Catalog) -> Self {
+        let versions = catalog.served().iter().map(|r| (r.group, r.version)).collect();
         let (paths, wanted) = (Map::new(), BTreeSet::new());
         Self { version, schemas: builtin(), docs: descriptions(), paths, wanted, versions }
     }
 
-    fn resource(&mut self, resource: &Resource) {
+    fn resource(&mut self, resource: &Served) {
         let prefix = if resource.group.is_empty() {
             format!("/api/{}", resource.version)
         } else {
@@ -128,7 +128,7 @@ impl Document {
         }
     }
 
-    fn path_parameters(&self, resource: &Resource, named: bool) -> Value {
+    fn path_parameters(&self, resource: &Served, named: bool) -> Value {
         let mut list = Vec::new();
         let mut add = |name: &str| list.push(self.parameter(name, "path", "string", "", true));
         if named {
@@ -160,7 +160,7 @@ impl Document {
         parameter
     }
 
-    fn operation(&mut self, resource: &Resource, action: &str, sub: Option<&Subresource>) -> Value {
+    fn operation(&mut self, resource: &Served, action: &str, sub: Option<&Subresource>) -> Value {
         let body = sub.and_then(|sub| sub.body);
         let (group, version, kind) = body.unwrap_or((resource.group, resource.version, resource.kind));
         let schema = self.schemas.of_kind(group, version, kind).unwrap_or(resource.schema);
@@ -410,12 +410,13 @@ mod tests {
                 _ => {}
             }
         }
-        let two = v2("v1");
+        let catalog = Catalog::builtin();
+        let two = v2(&catalog, "v1");
         check(&two, "#/definitions/", two["definitions"].as_object().unwrap());
-        let three = v3("", "v1", "v1").unwrap();
+        let three = v3(&catalog, "", "v1", "v1").unwrap();
         check(&three, "#/components/schemas/", three["components"]["schemas"].as_object().unwrap());
         let pod = &two["definitions"]["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
         assert_eq!(pod["x-kubernetes-patch-merge-key"], "name");
-        assert!(v3("no", "v1", "v1").is_none());
+        assert!(v3(&catalog, "no", "v1", "v1").is_none());
     }
 }

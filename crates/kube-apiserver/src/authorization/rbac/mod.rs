@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Authorizer, Decision};
 use crate::attributes::Attributes;
-use crate::registry::{Registry, Target};
+use crate::registry::Registry;
 
 pub(super) use policy::permits;
 use policy::{Key, Policy};
@@ -76,7 +76,7 @@ impl Rbac {
         apply: Apply,
         token: &CancellationToken,
     ) {
-        let Some(target) = Target::new(GROUP, "v1", plural, "", "") else { return };
+        let Ok(target) = registry.target(GROUP, "v1", plural, "", "") else { return };
         while !token.is_cancelled() {
             let watching = registry.list_and_watch(&target, storage::Filter::default(), Some(0)).await;
             let Ok((listed, mut watcher)) = watching else {

@@ -1,0 +1,102 @@
+//! The core group.
+
+use super::{BINDING, FINALIZE, LOG, Resource, SCALE, STATUS, row};
+use crate::{columns, strategy};
+
+pub(super) fn rows() -> Vec<Resource> {
+    vec![
+        Resource {
+            short_names: &["cm"],
+            columns: columns::CONFIG_MAPS,
+            strategy: &strategy::ConfigMaps,
+            ..row("", "v1", "ConfigMap", "configmaps")
+        },
+        Resource {
+            short_names: &["ep"],
+            columns: columns::ENDPOINTS,
+            strategy: &strategy::EndpointsRules,
+            ..row("", "v1", "Endpoints", "endpoints")
+        },
+        Resource {
+            short_names: &["ev"],
+            columns: columns::EVENTS,
+            strategy: &strategy::Events,
+            selectable: &[
+                "involvedObject.kind",
+                "involvedObject.namespace",
+                "involvedObject.name",
+                "involvedObject.uid",
+                "involvedObject.apiVersion",
+                "involvedObject.resourceVersion",
+                "involvedObject.fieldPath",
+                "reason",
+                "reportingComponent",
+                "source",
+                "type",
+            ],
+            ..row("", "v1", "Event", "events")
+        },
+        Resource {
+            short_names: &["ns"],
+            namespaced: false,
+            subresources: &[STATUS, FINALIZE],
+            selectable: &["status.phase"],
+            columns: columns::NAMESPACES,
+            strategy: &strategy::Namespaces,
+            ..row("", "v1", "Namespace", "namespaces")
+        },
+        Resource {
+            short_names: &["no"],
+            namespaced: false,
+            subresources: &[STATUS],
+            selectable: &["spec.unschedulable"],
+            columns: columns::NODES,
+            strategy: &strategy::Nodes,
+            ..row("", "v1", "Node", "nodes")
+        },
+        Resource {
+            short_names: &["po"],
+            categories: &["all"],
+            subresources: &[STATUS, BINDING, LOG],
+            generation: true,
+            selectable: &[
+                "spec.nodeName",
+                "spec.restartPolicy",
+                "spec.schedulerName",
+                "spec.serviceAccountName",
+                "spec.hostNetwork",
+                "status.phase",
+                "status.podIP",
+                "status.nominatedNodeName",
+            ],
+            columns: columns::PODS,
+            strategy: &strategy::Pods,
+            ..row("", "v1", "Pod", "pods")
+        },
+        Resource {
+            short_names: &["rc"],
+            categories: &["all"],
+            subresources: &[STATUS, SCALE],
+            generation: true,
+            selectable: &["status.replicas"],
+            columns: columns::REPLICATION_CONTROLLERS,
+            strategy: &strategy::ReplicationControllers,
+            ..row("", "v1", "ReplicationController", "replicationcontrollers")
+        },
+        Resource {
+            columns: columns::SECRETS,
+            strategy: &strategy::Secrets,
+            selectable: &["type"],
+            ..row("", "v1", "Secret", "secrets")
+        },
+        Resource {
+            short_names: &["svc"],
+            categories: &["all"],
+            subresources: &[STATUS],
+            selectable: &["spec.clusterIP", "spec.type"],
+            columns: columns::SERVICES,
+            strategy: &strategy::Services,
+            ..row("", "v1", "Service", "services")
+        },
+    ]
+}

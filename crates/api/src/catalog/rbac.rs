@@ -1,0 +1,33 @@
+//! `rbac.authorization.k8s.io`.
+
+use super::{Resource, row};
+use crate::{columns, strategy};
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+pub(super) fn rows() -> Vec<Resource> {
+    vec![
+        Resource {
+            namespaced: false,
+            columns: columns::ROLE_BINDINGS,
+            strategy: &strategy::RoleBindings { namespaced: false },
+            ..row(RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings")
+        },
+        Resource {
+            namespaced: false,
+            columns: columns::ROLES,
+            strategy: &strategy::Roles { namespaced: false },
+            ..row(RBAC, "v1", "ClusterRole", "clusterroles")
+        },
+        Resource {
+            columns: columns::ROLE_BINDINGS,
+            strategy: &strategy::RoleBindings { namespaced: true },
+            ..row(RBAC, "v1", "RoleBinding", "rolebindings")
+        },
+        Resource {
+            columns: columns::ROLES,
+            strategy: &strategy::Roles { namespaced: true },
+            ..row(RBAC, "v1", "Role", "roles")
+        },
+    ]
+}
