@@ -2,7 +2,7 @@
 //! in `fuzz_targets/` and a `[[bin]]`.
 
 use api::budget;
-use api::quantity::Quantity;
+use api::quantity::{Quantity, canonical};
 use api::schema::{builtin, decode::read_json};
 use api::selector::{FieldSelector, Selector};
 
@@ -45,12 +45,10 @@ pub fn selectors(bytes: &[u8]) {
 
 pub fn quantities(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(amount) = text.parse::<Quantity>() {
-        let canonical = amount.to_string();
-        let again: Quantity = canonical.parse().expect("the canonical form is a quantity");
-        assert_eq!(again.to_string(), canonical);
-        let _ = (amount + amount - again, -amount, amount.value(), amount.milli_value());
-    }
+    let Ok(form) = canonical(text) else { return };
+    assert_eq!(canonical(&form).as_ref(), Ok(&form));
+    let (Ok(amount), Ok(again)) = (text.parse::<Quantity>(), form.parse::<Quantity>()) else { return };
+    let _ = (amount + amount - again, -amount, amount.value(), amount.milli_value());
 }
 
 pub fn yaml(bytes: &[u8]) {

@@ -96,6 +96,17 @@ impl Quantity {
     }
 }
 
+/// The form in which an amount is kept. A binary amount that is no multiple of 1024 loses its suffix and is a decimal one
+/// from then on, so its form is that of the decimal one at once: what is kept is read and written again unchanged.
+pub fn canonical(text: &str) -> Result<String, ParseError> {
+    let amount: Quantity = text.parse()?;
+    let form = amount.to_string();
+    Ok(match form.parse::<Quantity>() {
+        Ok(again) if again.format != amount.format => again.to_string(),
+        _ => form,
+    })
+}
+
 impl FromStr for Quantity {
     type Err = ParseError;
 
@@ -345,6 +356,22 @@ mod tests {
             ("1000000000000000000000n", "1T"),
         ] {
             assert_eq!(parse(text).to_string(), canonical, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_stays_as_it_is() {
+        for (text, kept) in [
+            ("1.5Gi", "1536Mi"),
+            ("0.5", "500m"),
+            ("0.5Gi", "512Mi"),
+            ("0.1", "100m"),
+            ("1000.0", "1k"),
+            ("1e3", "1e3"),
+            ("0.00809970000000000000000000001Ei", "9338548895165k"),
+        ] {
+            assert_eq!(canonical(text).unwrap(), kept, "{text}");
+            assert_eq!(canonical(kept).unwrap(), kept, "{text}");
         }
     }
 

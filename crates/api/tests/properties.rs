@@ -132,7 +132,7 @@ proptest! {
     #[test]
     fn any_text_is_a_quantity_or_refused(text in "[+-]?[0-9.]{0,60}(e[+-]?[0-9]{0,12}|[numkKMGTPEi]{0,2})") {
         if let Ok(amount) = text.parse::<api::quantity::Quantity>() {
-            let canonical = amount.to_string();
+            let canonical = api::quantity::canonical(&text).unwrap();
             let again: api::quantity::Quantity = canonical.parse().unwrap();
             prop_assert_eq!(again.to_string(), canonical);
             let _ = (amount + amount - again, amount.value(), amount.milli_value());

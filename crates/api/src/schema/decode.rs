@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use super::{ObjectSchema, Schemas, Shape, TypeId};
 use crate::budget::{Budget, DecodeError, deep_enough};
-use crate::quantity::Quantity;
+use crate::quantity::canonical;
 
 /// Findings of one kind that are told; a client that sends more has seen enough.
 const MAX_FINDINGS: usize = 100;
@@ -235,12 +235,12 @@ impl Fitting<'_> {
                 }
             }
             (shape, value) if scalar_fits(shape, value) => {}
-            (Shape::Quantity, Value::String(text)) => match text.parse::<Quantity>() {
-                Ok(amount) => *value = Value::String(amount.to_string()),
+            (Shape::Quantity, Value::String(text)) => match canonical(text) {
+                Ok(form) => *value = Value::String(form),
                 Err(_) => self.wrong(shape, value),
             },
-            (Shape::Quantity, Value::Number(number)) => match number.to_string().parse::<Quantity>() {
-                Ok(amount) => *value = Value::String(amount.to_string()),
+            (Shape::Quantity, Value::Number(number)) => match canonical(&number.to_string()) {
+                Ok(form) => *value = Value::String(form),
                 Err(_) => self.wrong(shape, value),
             },
             (Shape::Int32 | Shape::Int64, Value::Number(number)) => match whole(number) {
@@ -294,9 +294,7 @@ fn scalar_fits(shape: &Shape, value: &Value) -> bool {
         (Shape::IntOrString, Value::String(_)) => true,
         (Shape::Int32 | Shape::IntOrString, Value::Number(n)) => n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
         (Shape::Int64, Value::Number(n)) => n.as_i64().is_some(),
-        (Shape::Quantity, Value::String(text)) => {
-            text.parse::<Quantity>().is_ok_and(|amount| amount.to_string() == *text)
-        }
+        (Shape::Quantity, Value::String(text)) => canonical(text).is_ok_and(|form| form == *text),
         (Shape::Time | Shape::MicroTime, Value::String(text)) => text.parse::<jiff::Timestamp>().is_ok(),
         (Shape::Duration, Value::String(_)) => true,
         (Shape::Bytes, Value::String(text)) => {
@@ -357,14 +355,14 @@ mod tests {
         let (pod, findings) = fit(
             "Pod",
             json!({"metadata": {"creationTimestamp": null, "name": "x"}, "spec": {"nodeName": "", "containers": [
-                {"name": "c", "imag": "y", "resources": {"limits": {"cpu": 1}}, "ports": [{"containerPort": 80}]}]}}),
+                {"name": "c", "imag": "y", "resources": {"limits": {"cpu": 1, "memory": "0.5Gi", "example.com/x": 1e3}}, "ports": [{"containerPort": 80}]}]}}),
         );
         assert_eq!(findings.unknown, ["spec.containers[0].imag"]);
         assert_eq!(findings.wrong, []);
         assert_eq!(pod["metadata"], json!({"name": "x"}));
         assert!(pod["spec"].get("nodeName").is_none());
         let container = &pod["spec"]["containers"][0];
-        assert_eq!(container["resources"]["limits"]["cpu"], "1");
+        assert_eq!(container["resources"]["limits"], json!({"cpu": "1", "memory": "512Mi", "example.com/x": "1k"}));
         assert_eq!(container["ports"][0]["protocol"], "TCP");
         assert_eq!(container["terminationMessagePolicy"], "File");
     }
