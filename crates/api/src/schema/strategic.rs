@@ -1,5 +1,6 @@
 //! Strategic merge patch: a merge patch that knows, from the schema, which lists are merged by a key.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
@@ -141,8 +142,8 @@ fn merge_list(
             return Err(PatchError::MergeKey { path, key, item: change.to_string() });
         }
         if key.is_empty() {
-            if !places.contains_key(&id) {
-                places.insert(id, items.len());
+            if let Entry::Vacant(place) = places.entry(id) {
+                place.insert(items.len());
                 items.push(Some(change));
             }
         } else if change.get(DIRECTIVE).is_some_and(|word| word == "delete") {
