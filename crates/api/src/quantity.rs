@@ -368,7 +368,7 @@ mod tests {
             ("0.1", "100m"),
             ("1000.0", "1k"),
             ("1e3", "1e3"),
-            ("0.00809970000000000000000000001Ei", "9338548895165k"),
+            ("0.0080999000000000000000000000001Ei", "9338548895165k"),
         ] {
             assert_eq!(canonical(text).unwrap(), kept, "{text}");
             assert_eq!(canonical(kept).unwrap(), kept, "{text}");

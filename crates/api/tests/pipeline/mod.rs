@@ -166,7 +166,7 @@ fn value(shape: &Shape, bytes: &mut Bytes<'_>, depth: usize) -> Value {
             Value::Object((0..bytes.next() % 4).map(|_| entry(bytes)).collect())
         }
         (_, Shape::Int32 | Shape::Int64 | Shape::Double) => NUMBERS[usize::from(bytes.next()) % NUMBERS.len()].into(),
-        (_, Shape::Bool) => (bytes.next().is_multiple_of(2)).into(),
+        (_, Shape::Bool) => (bytes.next() < 128).into(),
         (_, Shape::Raw | Shape::Json) => Value::Object(Map::new()),
         (_, _) => text(bytes),
     }
