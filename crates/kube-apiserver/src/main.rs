@@ -51,7 +51,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     };
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
-    let cache = Cache::start(backend.clone(), registry::kinds());
+    let cache = Cache::start(backend.clone());
     let service_ip = config.ranges.services.first().to_string();
     let registry = Registry::new(backend.clone(), cache.clone(), config.ranges, config.event_ttl);
 

@@ -56,7 +56,7 @@ impl Registry {
             let stored: Bytes = meta::encode(&attempted).into();
             let target = target.named(&name);
             if dry_run {
-                if self.cache.get(target.kind, &target.key()).is_some() {
+                if self.store(&target).get(&target.key()).is_some() {
                     return Err(Status::already_exists(resource.group, resource.plural, &name));
                 }
                 return Ok(stored);
@@ -91,7 +91,7 @@ impl Registry {
         let namespaces = Target::new("", "v1", "namespaces", "", &target.namespace);
         let Some(namespaces) = namespaces else { return Ok(()) };
         // Most namespaces stay, and their bytes show it.
-        let cached = self.cache.get(namespaces.kind, &namespaces.key());
+        let cached = self.store(&namespaces).get(&namespaces.key());
         if cached.is_some_and(|entry| !holds(&entry.bytes, b"\"deletionTimestamp\"")) {
             return Ok(());
         }

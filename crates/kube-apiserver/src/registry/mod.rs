@@ -16,7 +16,7 @@ use api::status::Status;
 use api::strategy::Claim;
 use bytes::Bytes;
 use serde_json::Value;
-use storage::{Backend, Cache, CacheError, Entry, Kind};
+use storage::{Backend, Cache, CacheError, Entry, Kind, Store};
 
 pub use allocate::{Ranges, ServiceRange};
 pub use delete::DeleteOptions;
@@ -28,6 +28,8 @@ const ROOT: &str = "/registry";
 pub struct Registry {
     backend: Arc<dyn Backend>,
     cache: Arc<Cache>,
+    /// In the order of the catalog.
+    stores: Vec<Store>,
     ranges: Ranges,
     /// Seconds that events are kept.
     event_ttl: i64,
@@ -85,10 +87,10 @@ fn claim_key(claim: &Claim) -> String {
     }
 }
 
-/// The kinds that the cache holds, in the order of the catalog.
-pub fn kinds() -> Vec<Kind> {
-    let kind = |r: &Resource| Kind { prefix: prefix(r), selectable: r.selectable.to_vec() };
-    catalog::resources().iter().map(kind).collect()
+/// What the cache holds of a resource.
+fn kind(resource: &Resource) -> Kind {
+    let selectable = resource.selectable.iter().map(|path| (*path).to_owned()).collect();
+    Kind { prefix: prefix(resource), selectable }
 }
 
 /// An object as it is now, decoded.
@@ -101,15 +103,20 @@ struct Current {
 
 impl Registry {
     pub fn new(backend: Arc<dyn Backend>, cache: Arc<Cache>, ranges: Ranges, event_ttl: i64) -> Arc<Self> {
-        Arc::new(Self { backend, cache, ranges, event_ttl })
+        let stores = catalog::resources().iter().map(|resource| cache.add(&kind(resource))).collect();
+        Arc::new(Self { backend, cache, stores, ranges, event_ttl })
     }
 
     pub fn cache(&self) -> &Arc<Cache> {
         &self.cache
     }
 
+    fn store(&self, target: &Target) -> &Store {
+        &self.stores[target.kind]
+    }
+
     async fn current(&self, target: &Target, fresh: bool) -> Result<Current, Status> {
-        if !fresh && let Some(entry) = self.cache.get(target.kind, &target.key()) {
+        if !fresh && let Some(entry) = self.store(target).get(&target.key()) {
             return Ok(Current { document: parse(&entry.bytes)?, revision: entry.revision, fresh: false });
         }
         let stored = self.backend.get(&target.path()).await.map_err(backend_status)?;
@@ -134,7 +141,7 @@ fn served(stored: &[u8], revision: i64) -> Bytes {
 
 pub(crate) fn backend_status(error: storage::Error) -> Status {
     match error {
-        storage::Error::Unavailable { .. } => Status::unavailable(error.to_string()),
+        storage::Error::Unavailable { .. } | storage::Error::OtherCluster(_) => Status::unavailable(error.to_string()),
         storage::Error::TimedOut { .. } => Status::timeout(error.to_string()),
         storage::Error::Compacted(_) => Status::expired(
             "The provided continue parameter is too old to display a consistent list result. \
