@@ -1,5 +1,7 @@
 //! Reading and writing the metadata of a decoded document.
 
+use std::io::Write;
+
 use serde_json::{Map, Value};
 
 use k8s_openapi::jiff::Timestamp;
@@ -122,18 +124,26 @@ const METADATA: &[u8] = b"\"metadata\":{";
 /// The encoded object with its resource version: stored bytes do not have it, since etcd's revision is known only
 /// after the write.
 pub fn splice_version(stored: &[u8], version: i64) -> Vec<u8> {
-    let version = format!("\"resourceVersion\":\"{version}\"");
-    let mut out = Vec::with_capacity(stored.len() + version.len() + 1);
+    let mut out = Vec::with_capacity(stored.len() + VERSION_ROOM);
+    splice_version_into(&mut out, stored, version);
+    out
+}
+
+/// More than the spliced version takes: its name, quotes, a comma and 20 digits.
+pub const VERSION_ROOM: usize = 41;
+
+/// As [`splice_version`], behind what is already in `out`.
+pub fn splice_version_into(out: &mut Vec<u8>, stored: &[u8], version: i64) {
     let Some(at) = stored.windows(METADATA.len()).position(|w| w == METADATA).map(|at| at + METADATA.len()) else {
-        return stored.to_vec();
+        return out.extend_from_slice(stored);
     };
     out.extend_from_slice(&stored[..at]);
-    out.extend_from_slice(version.as_bytes());
+    // Writing into a vector cannot fail.
+    let _ = write!(out, "\"resourceVersion\":\"{version}\"");
     if stored.get(at) != Some(&b'}') {
         out.push(b',');
     }
     out.extend_from_slice(&stored[at..]);
-    out
 }
 
 #[cfg(test)]

@@ -307,12 +307,12 @@ async fn bind(registry: &Registry, binding: &PodBinding) -> Result<(), Status> {
 fn changes(watcher: Watcher) -> impl Stream<Item = Result<WatchBatch, tonic::Status>> + Send {
     futures::stream::unfold(Some(watcher), |watcher| async move {
         let mut watcher = watcher?;
-        let events = watcher.next(WATCH_BATCH).await;
-        let Some((_, last)) = events.last() else {
-            // Too slow, or the cache began anew: the client watches again, from where it is.
-            return Some((Err(tonic::Status::unavailable("the watch was closed; watch again")), None));
+        let events = match watcher.next(WATCH_BATCH).await {
+            Ok(events) => events,
+            // The client watches again, from where it is, and lists anew if that has expired.
+            Err(ended) => return Some((Err(tonic::Status::unavailable(ended.to_string())), None)),
         };
-        let revision = last.revision;
+        let revision = events.last().map_or(0, |(_, last)| last.revision);
         let event = |(kind, event): (EventType, Arc<storage::Event>)| {
             let r#type = match kind {
                 EventType::Added => watch_event::Type::Added,

@@ -54,7 +54,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
     let catalog = Catalog::builtin();
-    let cache = Cache::start(backend.clone(), registry::kinds(&catalog));
+    let cache = Cache::start(backend.clone());
     let service_ip = config.ranges.services.first().to_string();
     let registry = Registry::new(catalog, backend.clone(), cache.clone(), config.ranges, config.event_ttl);
 

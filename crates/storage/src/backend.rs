@@ -12,9 +12,18 @@ pub struct Stored {
     pub revision: i64,
 }
 
+/// How far a store is, and which store it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tip {
+    /// Revisions of different clusters cannot be compared.
+    pub cluster: u64,
+    pub revision: i64,
+}
+
 /// A part of the key space at one revision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
+    pub cluster: u64,
     pub revision: i64,
     pub items: Vec<Stored>,
     /// There are keys after the last item.
@@ -79,6 +88,7 @@ pub struct Change {
 /// Changes in the order of their revisions. All changes of one revision come in the same batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
+    pub cluster: u64,
     pub changes: Vec<Change>,
 }
 
@@ -90,6 +100,8 @@ pub enum Error {
     TimedOut { endpoints: String, seconds: u64 },
     #[error("revision {0} has been compacted")]
     Compacted(i64),
+    #[error("another etcd answers: cluster {:x} at revision {}", .0.cluster, .0.revision)]
+    OtherCluster(Tip),
     #[error("etcd refused the request: {0}")]
     Refused(String),
 }
@@ -97,13 +109,17 @@ pub enum Error {
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// The store's revision now, linearizable: not older than any write that was answered before the call.
-    async fn revision(&self) -> Result<i64, Error>;
+    async fn tip(&self) -> Result<Tip, Error>;
+    async fn revision(&self) -> Result<i64, Error> {
+        Ok(self.tip().await?.revision)
+    }
     async fn get(&self, key: &str) -> Result<Option<Stored>, Error>;
     /// Keys from `start` up to, but without, `end`, at a revision (0: now), `limit` at most (0: all).
     async fn range(&self, start: &str, end: &str, limit: i64, revision: i64) -> Result<Page, Error>;
     /// All operations or none.
     async fn commit(&self, guards: &[Guard], ops: Vec<Op>) -> Result<Outcome, Error>;
-    /// Every change of every key from this revision on. The channel ends with an error, or when the receiver goes.
+    /// Every change of every key from this revision on. A batch without changes only tells the cluster. The channel ends
+    /// with an error, or when the receiver goes.
     async fn watch(&self, from: i64) -> Result<mpsc::Receiver<Result<Batch, Error>>, Error>;
     /// Forgets history up to this revision.
     async fn compact(&self, revision: i64) -> Result<(), Error>;

@@ -1,16 +1,12 @@
 //! One object in the cache: its bytes as they are served, and what selectors need of it.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::sync::{Mutex, OnceLock};
 
-use api::meta::splice_version;
+use api::meta::{VERSION_ROOM, splice_version_into};
 use bytes::Bytes;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The values of the kind's selectable fields, in the kind's order.
-pub type Fields = Box<[Box<str>]>;
-pub type Labels = BTreeMap<String, String>;
+use crate::event::{self, EventType};
+use crate::scan::{Fields, Labels, Selectable};
 
 #[derive(Debug)]
 pub struct Entry {
@@ -21,44 +17,55 @@ pub struct Entry {
     pub bytes: Bytes,
     pub labels: Labels,
     pub fields: Fields,
+    /// Other encodings, from the first need on: few objects have any.
+    others: OnceLock<Box<Others>>,
 }
+
+type Others = Mutex<Vec<(usize, Bytes)>>;
 
 impl Entry {
     /// `stored` is what the backend holds: without the resource version.
-    pub(crate) fn new(key: &str, stored: &[u8], revision: i64, selectable: &[Vec<String>]) -> Self {
-        let mut fields = vec![Box::<str>::default(); selectable.len()];
-        let mut labels = Labels::new();
-        let mut reader = serde_json::Deserializer::from_slice(stored);
-        let wanted: Vec<(usize, &[String])> = selectable.iter().map(Vec::as_slice).enumerate().collect();
-        let pick = Pick { wanted, depth: Depth::Root, fields: &mut fields, labels: &mut labels };
-        if let Err(error) = pick.deserialize(&mut reader) {
-            tracing::error!(key, revision, %error, "etcd holds a value that is not an object; it is served as it is");
-        }
-        Self {
-            key: key.into(),
-            revision,
-            bytes: splice_version(stored, revision).into(),
-            labels,
-            fields: fields.into_boxed_slice(),
-        }
+    pub(crate) fn new(key: &str, stored: &[u8], revision: i64, selectable: &Selectable) -> Self {
+        let mut bytes = Vec::with_capacity(stored.len() + VERSION_ROOM);
+        splice_version_into(&mut bytes, stored, revision);
+        Self::served(key, stored, bytes.into(), revision, selectable)
     }
 
-    /// The same object as of another revision: what a watcher is told of a deletion.
-    pub(crate) fn at_revision(&self, revision: i64) -> Self {
-        let old = format!("\"resourceVersion\":\"{}\"", self.revision);
-        let new = format!("\"resourceVersion\":\"{revision}\"");
-        let at = self.bytes.windows(old.len()).position(|w| w == old.as_bytes());
-        let bytes = match at {
-            Some(at) => {
-                let mut bytes = Vec::with_capacity(self.bytes.len() + 4);
-                bytes.extend_from_slice(&self.bytes[..at]);
-                bytes.extend_from_slice(new.as_bytes());
-                bytes.extend_from_slice(&self.bytes[at + old.len()..]);
-                bytes.into()
-            }
-            None => self.bytes.clone(),
-        };
-        Self { key: self.key.clone(), revision, bytes, labels: self.labels.clone(), fields: self.fields.clone() }
+    /// The entry and the frame in which it is told. The entry's bytes are a part of the frame, so both cost one copy.
+    pub(crate) fn framed(
+        kind: EventType,
+        key: &str,
+        stored: &[u8],
+        revision: i64,
+        selectable: &Selectable,
+    ) -> (Self, Bytes) {
+        let (before, after) = event::envelope(kind);
+        let mut frame = Vec::with_capacity(before.len() + stored.len() + VERSION_ROOM + after.len());
+        frame.extend_from_slice(before);
+        splice_version_into(&mut frame, stored, revision);
+        frame.extend_from_slice(after);
+        let frame = Bytes::from(frame);
+        let bytes = frame.slice(before.len()..frame.len() - after.len());
+        (Self::served(key, stored, bytes, revision, selectable), frame)
+    }
+
+    fn served(key: &str, stored: &[u8], bytes: Bytes, revision: i64, selectable: &Selectable) -> Self {
+        let (labels, fields) = selectable.pick(stored).unwrap_or_else(|| {
+            tracing::error!(key, revision, "etcd holds a value that is not an object; it is served as it is");
+            Default::default()
+        });
+        Self { key: key.into(), revision, bytes, labels, fields, others: OnceLock::new() }
+    }
+
+    /// The object in another encoding, made once. `media` is the caller's number for it.
+    pub fn other(&self, media: usize, make: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
+        let mut others = self.others.get_or_init(Box::default).lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some((_, bytes)) = others.iter().find(|(have, _)| *have == media) {
+            return bytes.clone();
+        }
+        let bytes = make(&self.bytes);
+        others.push((media, bytes.clone()));
+        bytes
     }
 
     pub fn namespace(&self) -> &str {
@@ -70,130 +77,41 @@ impl Entry {
     }
 }
 
-/// Labels and the values at `selectable`, out of encoded JSON.
-pub fn pick(json: &[u8], selectable: &[Vec<String>]) -> (Labels, Fields) {
-    let entry = Entry::new("", json, 0, selectable);
-    (entry.labels, entry.fields)
-}
-
-/// Reads only what is wanted out of a document and skips the rest without allocating.
-struct Pick<'a, 'f> {
-    wanted: Vec<(usize, &'a [String])>,
-    depth: Depth,
-    fields: &'f mut [Box<str>],
-    labels: &'f mut Labels,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Depth {
-    Root,
-    Metadata,
-    Labels,
-    Other,
-}
-
-impl<'de> DeserializeSeed<'de> for Pick<'_, '_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Pick<'_, '_> {
-    fn found(self, text: &str) {
-        for (at, rest) in self.wanted {
-            if rest.is_empty() {
-                self.fields[at] = text.into();
-            }
+/// The object as of another revision: what a watcher is told of a deletion.
+pub(crate) fn at_revision(out: &mut Vec<u8>, entry: &Entry, revision: i64) {
+    let old = format!("\"resourceVersion\":\"{}\"", entry.revision);
+    match memchr::memmem::find(&entry.bytes, old.as_bytes()) {
+        Some(at) => {
+            out.extend_from_slice(&entry.bytes[..at]);
+            out.extend_from_slice(format!("\"resourceVersion\":\"{revision}\"").as_bytes());
+            out.extend_from_slice(&entry.bytes[at + old.len()..]);
         }
+        None => out.extend_from_slice(&entry.bytes),
     }
 }
-
-impl<'de> Visitor<'de> for Pick<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.found(if value { "true" } else { "false" });
-        Ok(())
-    }
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.found(&value.to_string());
-        Ok(())
-    }
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.found(&value.to_string());
-        Ok(())
-    }
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.found(&value.to_string());
-        Ok(())
-    }
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.found(value);
-        Ok(())
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(())
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        if self.depth == Depth::Labels {
-            while let Some((key, value)) = map.next_entry::<String, String>()? {
-                self.labels.insert(key, value);
-            }
-            return Ok(());
-        }
-        while let Some(name) = map.next_key::<Name<'_>>()? {
-            let name = name.0;
-            let inner = self.wanted.iter().filter_map(|(at, path)| match path.split_first() {
-                Some((first, rest)) if *first == *name => Some((*at, rest)),
-                _ => None,
-            });
-            let wanted: Vec<_> = inner.collect();
-            let depth = match (self.depth, &*name) {
-                (Depth::Root, "metadata") => Depth::Metadata,
-                (Depth::Metadata, "labels") => Depth::Labels,
-                _ => Depth::Other,
-            };
-            if wanted.is_empty() && depth == Depth::Other {
-                map.next_value::<IgnoredAny>()?;
-            } else {
-                map.next_value_seed(Pick { wanted, depth, fields: self.fields, labels: self.labels })?;
-            }
-        }
-        Ok(())
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_what_selectors_need_is_read() {
-        let json = br#"{"kind":"Pod","metadata":{"name":"p","labels":{"a":"1","b\n":"2"},"annotations":{"labels":{}}},
-            "spec":{"nodeName":"n1","hostNetwork":true,"containers":[{"nodeName":"no"}]},"status":{"phase":"Running"}}"#;
-        let path = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
-        let (labels, fields) =
-            pick(json, &[path("spec.nodeName"), path("status.phase"), path("spec.hostNetwork"), path("status.podIP")]);
-        assert_eq!(labels, Labels::from([("a".into(), "1".into()), ("b\n".into(), "2".into())]));
-        assert_eq!(fields.iter().map(|f| &**f).collect::<Vec<_>>(), ["n1", "Running", "true", ""]);
+    fn an_object_can_be_shown_as_of_its_deletion() {
+        let entry = Entry::new("default/p", br#"{"kind":"Pod","metadata":{"name":"p"}}"#, 99, &Selectable::default());
+        assert_eq!((entry.namespace(), entry.name()), ("default", "p"));
+        let mut gone = Vec::new();
+        at_revision(&mut gone, &entry, 100);
+        assert_eq!(gone, br#"{"kind":"Pod","metadata":{"resourceVersion":"100","name":"p"}}"#);
     }
 
     #[test]
-    fn an_object_can_be_shown_as_of_its_deletion() {
-        let entry = Entry::new("default/p", br#"{"kind":"Pod","metadata":{"name":"p"}}"#, 99, &[]);
-        assert_eq!((entry.namespace(), entry.name()), ("default", "p"));
-        let gone = entry.at_revision(100);
-        assert_eq!(&gone.bytes[..], br#"{"kind":"Pod","metadata":{"resourceVersion":"100","name":"p"}}"#);
+    fn other_encodings_are_made_once_and_cost_little_while_there_are_none() {
+        let stored = br#"{"kind":"Pod","metadata":{"name":"p"}}"#;
+        let (entry, frame) = Entry::framed(EventType::Added, "p", stored, 9, &Selectable::default());
+        assert!(frame.starts_with(br#"{"type":"ADDED","object":{"kind":"Pod","#) && frame.ends_with(b"}}}\n"));
+        let length = |bytes: &[u8]| Bytes::from(bytes.len().to_string());
+        let first = entry.other(3, length);
+        assert_eq!(first, entry.other(3, |_| unreachable!()));
+        assert_eq!(entry.other(4, |_| "x".into()), "x");
+        assert!(size_of::<OnceLock<Box<Others>>>() <= 16);
     }
 }

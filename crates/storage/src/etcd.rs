@@ -6,19 +6,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, EventType, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse,
-    WatchOptions,
+    Client, Compare, CompareOp, ConnectOptions, EventType, GetOptions, KeyValue, PutOptions, ResponseHeader, Txn,
+    TxnOp, TxnOpResponse, WatchOptions,
 };
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::backend::{Backend, Batch, Change, Error, Guard, Op, Outcome, Page, Stored};
+use crate::backend::{Backend, Batch, Change, Error, Guard, Op, Outcome, Page, Stored, Tip};
+use crate::lease::{self, Lease};
 
 /// Longer than an election of etcd's takes, shorter than clients wait.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Keys that expire in the same minute share a lease, as creating one is a write of its own.
-const LEASE_SHARED_FOR: Duration = Duration::from_secs(60);
 const MAX_MESSAGE: usize = 256 * 1024 * 1024;
 
 #[derive(Clone, Debug, Default)]
@@ -33,13 +32,7 @@ pub struct EtcdOptions {
 pub struct Etcd {
     client: Client,
     endpoints: String,
-    lease: Mutex<Option<SharedLease>>,
-}
-
-struct SharedLease {
-    id: i64,
-    time_to_live: i64,
-    made: Instant,
+    lease: Mutex<Option<Lease>>,
 }
 
 impl Etcd {
@@ -98,18 +91,16 @@ impl Etcd {
 
     async fn lease(&self, time_to_live: i64) -> Result<i64, Error> {
         let mut shared = self.lease.lock().await;
-        if let Some(lease) = &*shared
-            && lease.time_to_live == time_to_live
-            && lease.made.elapsed() < LEASE_SHARED_FOR
-        {
-            return Ok(lease.id);
+        let now = Instant::now();
+        if let Some(id) = shared.as_mut().and_then(|lease| lease.attach(time_to_live, now)) {
+            return Ok(id);
         }
-        // The last key of the minute must live as long as the first.
-        let granted = time_to_live + LEASE_SHARED_FOR.as_secs() as i64;
+        let granted = lease::granted(time_to_live);
         let mut client = self.client.lease_client();
         let response = self.call(client.grant(granted, None)).await?;
-        let lease = shared.insert(SharedLease { id: response.id(), time_to_live, made: Instant::now() });
-        Ok(lease.id)
+        let lease = shared.insert(Lease::new(response.id(), granted, now));
+        // A new lease has room, and lives long enough.
+        lease.attach(time_to_live, now).ok_or_else(|| Error::Refused(format!("no lease for {time_to_live} s")))
     }
 }
 
@@ -126,9 +117,14 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn stored(kv: &KeyValue) -> Stored {
+fn stored(kv: KeyValue) -> Stored {
     let revision = kv.mod_revision();
-    Stored { key: text(kv.key().to_vec()), value: Bytes::copy_from_slice(kv.value()), revision }
+    let (key, value) = kv.into_key_value();
+    Stored { key: text(key), value: value.into(), revision }
+}
+
+fn tip(header: Option<&ResponseHeader>) -> Tip {
+    header.map_or_else(Tip::default, |header| Tip { cluster: header.cluster_id(), revision: header.revision() })
 }
 
 fn text(key: Vec<u8>) -> String {
@@ -137,29 +133,31 @@ fn text(key: Vec<u8>) -> String {
 
 #[async_trait]
 impl Backend for Etcd {
-    async fn revision(&self) -> Result<i64, Error> {
+    async fn tip(&self) -> Result<Tip, Error> {
         // A key that nobody has: the answer is a header.
         let options = GetOptions::new().with_count_only();
         let mut kv = self.kv();
         let response = self.call(kv.get("\u{1}", Some(options))).await?;
-        Ok(response.header().map_or(0, |h| h.revision()))
+        Ok(tip(response.header()))
     }
 
     async fn get(&self, key: &str) -> Result<Option<Stored>, Error> {
         let mut kv = self.kv();
-        let response = self.call(kv.get(key, None)).await?;
-        Ok(response.kvs().first().map(stored))
+        let mut response = self.call(kv.get(key, None)).await?;
+        Ok(response.take_kvs().into_iter().next().map(stored))
     }
 
     async fn range(&self, start: &str, end: &str, limit: i64, revision: i64) -> Result<Page, Error> {
         let options = GetOptions::new().with_range(end).with_limit(limit).with_revision(revision);
         let mut kv = self.kv();
-        let response = self.call(kv.get(start, Some(options))).await?;
+        let mut response = self.call(kv.get(start, Some(options))).await?;
+        let now = tip(response.header());
         Ok(Page {
-            revision: if revision > 0 { revision } else { response.header().map_or(0, |h| h.revision()) },
+            cluster: now.cluster,
+            revision: if revision > 0 { revision } else { now.revision },
             more: response.more(),
             count: response.count(),
-            items: response.kvs().iter().map(stored).collect(),
+            items: response.take_kvs().into_iter().map(stored).collect(),
         })
     }
 
@@ -191,7 +189,7 @@ impl Backend for Etcd {
             return Ok(Outcome::Committed(response.header().map_or(0, |h| h.revision())));
         }
         let current = response.op_responses().into_iter().map(|response| match response {
-            TxnOpResponse::Get(get) => get.kvs().first().map(stored),
+            TxnOpResponse::Get(mut get) => get.take_kvs().into_iter().next().map(stored),
             _ => None,
         });
         Ok(Outcome::Refused(current.collect()))
@@ -216,9 +214,11 @@ impl Backend for Etcd {
                     Ok(Some(response)) if response.canceled() => {
                         Err(Error::Refused(format!("watch cancelled: {}", response.cancel_reason())))
                     }
-                    // The first answer only says that the watch was made.
-                    Ok(Some(response)) if response.events().is_empty() => continue,
-                    Ok(Some(response)) => Ok(Batch { changes: response.events().iter().filter_map(change).collect() }),
+                    // The first answer has no events: it says that the watch was made, and by whom.
+                    Ok(Some(response)) => Ok(Batch {
+                        cluster: tip(response.header()).cluster,
+                        changes: response.events().iter().filter_map(change).collect(),
+                    }),
                     Ok(None) => Err(Error::Unavailable { endpoints: endpoints.clone(), why: "the watch ended".into() }),
                     Err(e) => Err(Error::Unavailable { endpoints: endpoints.clone(), why: causes(&e) }),
                 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use crate::backend::{Backend, Batch, Change, Error, Guard, Op, Outcome, Page, Stored};
+use crate::backend::{Backend, Batch, Change, Error, Guard, Op, Outcome, Page, Stored, Tip};
 
 #[derive(Default)]
 pub struct Memory {
@@ -15,6 +15,7 @@ pub struct Memory {
 }
 
 struct State {
+    cluster: u64,
     revision: i64,
     compacted: i64,
     log: Vec<Change>,
@@ -27,7 +28,15 @@ struct State {
 impl Default for State {
     fn default() -> Self {
         // etcd begins with 1 as well.
-        Self { revision: 1, compacted: 0, log: Vec::new(), keys: BTreeMap::new(), watchers: Vec::new(), away: false }
+        Self {
+            cluster: 1,
+            revision: 1,
+            compacted: 0,
+            log: Vec::new(),
+            keys: BTreeMap::new(),
+            watchers: Vec::new(),
+            away: false,
+        }
     }
 }
 
@@ -46,6 +55,16 @@ impl Memory {
                 let _ = watcher.try_send(Err(away()));
             }
         }
+    }
+
+    /// Plays a restored backup: everything after the revision never was, and `cluster` is who answers from now on.
+    pub fn restore(&self, revision: i64, cluster: u64) {
+        let mut state = self.state.lock().expect("no holder panics");
+        state.keys = state.at(revision);
+        state.log.retain(|change| change.revision <= revision);
+        state.revision = revision;
+        state.cluster = cluster;
+        state.watchers.clear();
     }
 
     fn state(&self) -> Result<MutexGuard<'_, State>, Error> {
@@ -72,7 +91,8 @@ impl State {
             }
         }
         self.log.extend(changes.iter().cloned());
-        self.watchers.retain(|watcher| watcher.try_send(Ok(Batch { changes: changes.clone() })).is_ok());
+        let batch = Batch { cluster: self.cluster, changes };
+        self.watchers.retain(|watcher| watcher.try_send(Ok(batch.clone())).is_ok());
     }
 
     fn at(&self, revision: i64) -> BTreeMap<String, Stored> {
@@ -94,8 +114,9 @@ impl State {
 
 #[async_trait]
 impl Backend for Memory {
-    async fn revision(&self) -> Result<i64, Error> {
-        Ok(self.state()?.revision)
+    async fn tip(&self) -> Result<Tip, Error> {
+        let state = self.state()?;
+        Ok(Tip { cluster: state.cluster, revision: state.revision })
     }
 
     async fn get(&self, key: &str) -> Result<Option<Stored>, Error> {
@@ -114,7 +135,7 @@ impl Backend for Memory {
         if limit > 0 {
             items.truncate(limit as usize);
         }
-        Ok(Page { revision, more: count > items.len() as i64, count, items })
+        Ok(Page { cluster: state.cluster, revision, more: count > items.len() as i64, count, items })
     }
 
     async fn commit(&self, guards: &[Guard], ops: Vec<Op>) -> Result<Outcome, Error> {
@@ -154,10 +175,8 @@ impl Backend for Memory {
         }
         let (sender, receiver) = mpsc::channel(100_000);
         let past: Vec<Change> = state.log.iter().filter(|change| change.revision >= from).cloned().collect();
-        if !past.is_empty() {
-            // The queue is empty and long.
-            let _ = sender.try_send(Ok(Batch { changes: past }));
-        }
+        // The queue is empty and long.
+        let _ = sender.try_send(Ok(Batch { cluster: state.cluster, changes: past }));
         state.watchers.push(sender);
         Ok(receiver)
     }

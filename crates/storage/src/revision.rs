@@ -1,40 +1,56 @@
 //! The current revision of the store, asked once for many readers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, watch};
 
-use crate::backend::{Backend, Error};
-
-type Answer = oneshot::Sender<Result<i64, Error>>;
+use crate::backend::{Backend, Error, Tip};
 
 /// A read is linearizable when the revision it waits for was asked after the read began. All reads that arrive while
-/// one question is under way share the next one.
-pub(crate) struct Revisions(mpsc::UnboundedSender<Answer>);
+/// one question is under way share the next one; a reader costs a look at two counters and allocates nothing.
+pub(crate) struct Revisions {
+    shared: Arc<Shared>,
+    /// The last question that was answered, and the answer. Ends with the asking task.
+    answers: watch::Receiver<(u64, Result<Tip, Error>)>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Questions that were begun.
+    begun: AtomicU64,
+    wanted: Notify,
+}
 
 impl Revisions {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        let (sender, mut waiting) = mpsc::unbounded_channel::<Answer>();
+        let shared = Arc::new(Shared::default());
+        let (sender, answers) = watch::channel((0, Ok(Tip::default())));
+        let asking = shared.clone();
         tokio::spawn(async move {
-            while let Some(first) = waiting.recv().await {
-                let mut askers = vec![first];
-                while let Ok(next) = waiting.try_recv() {
-                    askers.push(next);
+            loop {
+                tokio::select! {
+                    () = asking.wanted.notified() => {}
+                    () = sender.closed() => return,
                 }
-                let answer = backend.revision().await;
-                for asker in askers {
-                    // Who went away needs no answer.
-                    let _ = asker.send(answer.clone());
+                let question = asking.begun.fetch_add(1, Ordering::SeqCst) + 1;
+                let answer = backend.tip().await;
+                if sender.send((question, answer)).is_err() {
+                    return;
                 }
             }
         });
-        Self(sender)
+        Self { shared, answers }
     }
 
-    pub(crate) async fn now(&self) -> Result<i64, Error> {
-        let (sender, receiver) = oneshot::channel();
-        let gone = || Error::Refused("kube-apiserver is stopping".into());
-        self.0.send(sender).map_err(|_| gone())?;
-        receiver.await.unwrap_or_else(|_| Err(gone()))
+    pub(crate) async fn now(&self) -> Result<Tip, Error> {
+        // Any question that begins from here on will do.
+        let next = self.shared.begun.load(Ordering::SeqCst) + 1;
+        self.shared.wanted.notify_one();
+        let mut answers = self.answers.clone();
+        match answers.wait_for(|(question, _)| *question >= next).await {
+            Ok(answer) => answer.1.clone(),
+            Err(_) => Err(Error::Refused("kube-apiserver is stopping".into())),
+        }
     }
 }

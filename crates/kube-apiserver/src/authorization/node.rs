@@ -3,23 +3,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use storage::EventType;
 use tokio_util::sync::CancellationToken;
 
 use super::{Authorizer, Decision, rbac};
 use crate::attributes::{Attributes, ResourceAttributes};
-use crate::registry::Registry;
+use crate::registry::{Observed, Registry};
 
 const GROUP: &str = "system:nodes";
 const PREFIX: &str = "system:node:";
 const LEASES: &str = "kube-node-lease";
-const AGAIN: Duration = Duration::from_millis(200);
-const BATCH: usize = 256;
 
 /// Resource, namespace and name of what a pod refers to.
 type Reference = (&'static str, String, String);
@@ -134,31 +130,16 @@ impl Nodes {
     /// Follows pods until the token ends it.
     pub async fn run(self, registry: Arc<Registry>, token: CancellationToken) {
         let Ok(target) = registry.target("", "v1", "pods", "", "") else { return };
-        while !token.is_cancelled() {
-            let watching = registry.list_and_watch(&target, storage::Filter::default(), Some(0)).await;
-            let Ok((listed, mut watcher)) = watching else {
-                tokio::time::sleep(AGAIN).await;
-                continue;
-            };
-            self.change(|graph| {
-                *graph = Graph::default();
-                listed.entries.iter().for_each(|entry| apply(graph, &entry.bytes, true));
-            });
-            loop {
-                let events = tokio::select! {
-                    events = watcher.next(BATCH) => events,
-                    () = token.cancelled() => return,
-                };
-                if events.is_empty() {
-                    break;
+        let tell = |observed: Observed<'_>| {
+            self.change(|graph| match observed {
+                Observed::All(entries) => {
+                    *graph = Graph::default();
+                    entries.iter().for_each(|entry| apply(graph, &entry.bytes, true));
                 }
-                self.change(|graph| {
-                    for (kind, event) in &events {
-                        apply(graph, &event.object(*kind), *kind != EventType::Deleted);
-                    }
-                });
-            }
-        }
+                Observed::Changes(changes) => changes.iter().for_each(|(bytes, there)| apply(graph, bytes, *there)),
+            });
+        };
+        registry.observe(&target, &token, tell).await;
     }
 
     fn change(&self, change: impl FnOnce(&mut Graph)) {

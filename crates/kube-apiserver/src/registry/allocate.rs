@@ -102,7 +102,7 @@ impl Registry {
 
     fn taken(&self, target: &Target) -> HashSet<Claim> {
         let strategy = target.resource().strategy;
-        let services = self.cache.list(target.kind(), &Filter::default());
+        let services = target.store.list(&Filter::default());
         let claims =
             services.entries.iter().filter_map(|e| super::parse(&e.bytes).ok()).flat_map(|o| strategy.claims(&o));
         claims.collect()

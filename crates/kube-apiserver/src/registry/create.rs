@@ -59,7 +59,7 @@ impl Registry {
             let stored: Bytes = meta::encode(&attempted).into();
             let target = target.named(&name);
             if dry_run {
-                if self.cache.get(target.kind(), &target.key()).is_some() {
+                if target.store.get(&target.key()).is_some() {
                     return Err(Status::already_exists(resource.group, resource.plural, &name));
                 }
                 return Ok(stored);
@@ -112,7 +112,7 @@ impl Registry {
         let unchanged = |revision| Guard::Unchanged(namespaces.path(), revision);
         // Most namespaces stay, and their bytes show it.
         if !fresh
-            && let Some(entry) = self.cache.get(namespaces.kind(), &namespaces.key())
+            && let Some(entry) = namespaces.store.get(&namespaces.key())
             && !holds(&entry.bytes, b"\"deletionTimestamp\"")
         {
             return Ok(unchanged(entry.revision));

@@ -6,29 +6,32 @@ mod allocate;
 mod bind;
 mod create;
 mod delete;
+mod observe;
 mod read;
 mod update;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use api::catalog::{Catalog, Resource, Served};
 use api::status::Status;
 use api::strategy::Claim;
 use bytes::Bytes;
 use serde_json::Value;
-use storage::{Backend, Cache, CacheError, Entry, Kind};
+use storage::{Backend, Cache, CacheError, Entry, Kind, Store};
 
 use crate::attributes::ResourceAttributes;
 
 pub use allocate::{Ranges, ServiceRange};
 pub use delete::DeleteOptions;
+pub use observe::Observed;
 pub use read::{ListOptions, Listed, VersionMatch};
 
 /// Where everything is kept in etcd.
 const ROOT: &str = "/registry";
 
 pub struct Registry {
-    catalog: Arc<Catalog>,
+    snapshot: RwLock<Arc<Snapshot>>,
     backend: Arc<dyn Backend>,
     cache: Arc<Cache>,
     ranges: Ranges,
@@ -36,10 +39,18 @@ pub struct Registry {
     event_ttl: i64,
 }
 
+/// The resources at one time, each with its store. Swapped whole.
+struct Snapshot {
+    catalog: Arc<Catalog>,
+    /// In the order of the catalog.
+    stores: Vec<Store>,
+}
+
 /// A resource of the catalog, or one object of it.
 #[derive(Clone)]
 pub struct Target {
     served: Arc<Served>,
+    store: Store,
     /// Empty for cluster scope and for all namespaces.
     pub namespace: String,
     pub name: String,
@@ -48,11 +59,6 @@ pub struct Target {
 impl Target {
     pub fn resource(&self) -> &Served {
         &self.served
-    }
-
-    /// The place of the resource among the stores of the cache.
-    fn kind(&self) -> usize {
-        self.served.at
     }
 
     pub fn named(&self, name: &str) -> Self {
@@ -86,10 +92,10 @@ fn claim_key(claim: &Claim) -> String {
     }
 }
 
-/// The kinds that the cache holds, in the order of the catalog.
-pub fn kinds(catalog: &Catalog) -> Vec<Kind> {
-    let kind = |r: &Arc<Resource>| Kind { prefix: prefix(r), selectable: r.selectable.to_vec() };
-    catalog.resources().iter().map(kind).collect()
+/// What the cache holds of a resource.
+fn kind(resource: &Resource) -> Kind {
+    let selectable = resource.selectable.iter().map(|path| (*path).to_owned()).collect();
+    Kind { prefix: prefix(resource), selectable }
 }
 
 /// An object as it is now, decoded.
@@ -101,7 +107,6 @@ struct Current {
 }
 
 impl Registry {
-    /// The cache must hold the kinds of the catalog.
     pub fn new(
         catalog: Arc<Catalog>,
         backend: Arc<dyn Backend>,
@@ -109,12 +114,33 @@ impl Registry {
         ranges: Ranges,
         event_ttl: i64,
     ) -> Arc<Self> {
-        Arc::new(Self { catalog, backend, cache, ranges, event_ttl })
+        let stores = catalog.resources().iter().map(|resource| cache.add(&kind(resource))).collect();
+        let snapshot = RwLock::new(Arc::new(Snapshot { catalog, stores }));
+        Arc::new(Self { snapshot, backend, cache, ranges, event_ttl })
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The resources as they are now.
-    pub fn catalog(&self) -> &Arc<Catalog> {
-        &self.catalog
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.snapshot().catalog.clone()
+    }
+
+    /// Serves the resources of this catalog from now on. What stays keeps its store and its watches; the watches of what goes end.
+    pub fn serve(&self, catalog: Arc<Catalog>) {
+        let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        let before = snapshot.catalog.resources().iter().zip(&snapshot.stores);
+        let mut before: HashMap<_, _> =
+            before.map(|(resource, store)| ((resource.qualified(), resource.selectable), store.clone())).collect();
+        let stores = catalog.resources().iter().map(|resource| {
+            let kept = before.remove(&(resource.qualified(), resource.selectable));
+            kept.unwrap_or_else(|| self.cache.add(&kind(resource)))
+        });
+        let stores = stores.collect();
+        before.values().for_each(|store| self.cache.remove(store));
+        *snapshot = Arc::new(Snapshot { catalog, stores });
     }
 
     /// A resource in one of its versions, or one object of it. Only what has namespaces lies in one.
@@ -126,9 +152,11 @@ impl Registry {
         namespace: &str,
         name: &str,
     ) -> Result<Target, Status> {
-        let served = self.catalog.find(group, version, plural).ok_or_else(Status::no_such_resource)?.clone();
+        let snapshot = self.snapshot();
+        let served = snapshot.catalog.find(group, version, plural).ok_or_else(Status::no_such_resource)?.clone();
         let namespace = if served.namespaced { namespace } else { "" };
-        Ok(Target { namespace: namespace.into(), name: name.into(), served })
+        let store = snapshot.stores[served.at].clone();
+        Ok(Target { namespace: namespace.into(), name: name.into(), served, store })
     }
 
     /// What a request is about.
@@ -141,7 +169,7 @@ impl Registry {
     }
 
     async fn current(&self, target: &Target, fresh: bool) -> Result<Current, Status> {
-        if !fresh && let Some(entry) = self.cache.get(target.kind(), &target.key()) {
+        if !fresh && let Some(entry) = target.store.get(&target.key()) {
             return Ok(Current { document: parse(&entry.bytes)?, revision: entry.revision, fresh: false });
         }
         let stored = self.backend.get(&target.path()).await.map_err(backend_status)?;
@@ -166,7 +194,7 @@ fn served(stored: &[u8], revision: i64) -> Bytes {
 
 pub(crate) fn backend_status(error: storage::Error) -> Status {
     match error {
-        storage::Error::Unavailable { .. } => Status::unavailable(error.to_string()),
+        storage::Error::Unavailable { .. } | storage::Error::OtherCluster(_) => Status::unavailable(error.to_string()),
         storage::Error::TimedOut { .. } => Status::timeout(error.to_string()),
         storage::Error::Compacted(_) => Status::expired(
             "The provided continue parameter is too old to display a consistent list result. \

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use api::selector::{FieldSelector, Selector};
 use api::status::Status;
 use base64::Engine;
-use bytes::Bytes;
 use serde_json::json;
 use storage::{Entry, Filter, Watcher};
 
@@ -44,16 +43,16 @@ pub struct Listed {
 impl Registry {
     /// As fresh as etcd.
     pub async fn get(&self, target: &Target) -> Result<Object, Status> {
-        self.cache.catch_up().await.map_err(cache_status)?;
-        self.cache.get(target.kind(), &target.key()).ok_or_else(|| target.not_found())
+        target.store.catch_up().await.map_err(cache_status)?;
+        target.store.get(&target.key()).ok_or_else(|| target.not_found())
     }
 
     /// At least as fresh as `version`; 0 is what the cache has.
     pub async fn get_cached(&self, target: &Target, version: i64) -> Result<Object, Status> {
-        if version > 0 || !self.cache.is_ready() {
-            self.cache.wait_for(version.max(1)).await.map_err(cache_status)?;
+        if version > 0 || !target.store.is_ready() {
+            target.store.wait_for(version.max(1)).await.map_err(cache_status)?;
         }
-        self.cache.get(target.kind(), &target.key()).ok_or_else(|| target.not_found())
+        target.store.get(&target.key()).ok_or_else(|| target.not_found())
     }
 
     pub fn filter(&self, target: &Target, labels: &Selector, fields: &FieldSelector) -> Result<Filter, Status> {
@@ -79,27 +78,25 @@ impl Registry {
                 let token = Token { revision: version, after: String::new() };
                 return self.list_from(target, &filter, options.limit, token).await;
             }
-            (Some(version), _) => self.cache.wait_for(version.max(1)).await.map_err(cache_status)?,
+            (Some(version), _) => target.store.wait_for(version.max(1)).await.map_err(cache_status)?,
             (None, _) => {
-                self.cache.catch_up().await.map_err(cache_status)?;
+                target.store.catch_up().await.map_err(cache_status)?;
             }
         }
-        let list = self.cache.list(target.kind(), &filter);
+        let list = target.store.list(&filter);
         Ok(page(list.revision, list.entries, options.limit))
     }
 
     /// A page of the list as it was at a revision.
     async fn list_from(&self, target: &Target, filter: &Filter, limit: usize, token: Token) -> Result<Listed, Status> {
-        if self.cache.unchanged_since(target.kind(), token.revision) && self.cache.revision() >= token.revision {
-            let mut entries = self.cache.list(target.kind(), filter).entries;
+        if target.store.unchanged_since(token.revision) {
+            let mut entries = target.store.list(filter).entries;
             entries.retain(|entry| *entry.key > *token.after);
             return Ok(page(token.revision, entries, limit));
         }
         // etcd keeps history; the cache does not.
         let resource = target.resource();
         let folder = prefix(resource);
-        let paths: Vec<Vec<String>> =
-            resource.selectable.iter().map(|path| path.split('.').map(str::to_owned).collect()).collect();
         let scope = if filter.namespace.is_empty() { folder.clone() } else { format!("{folder}{}/", filter.namespace) };
         let end = format!("{}0", &scope[..scope.len() - 1]);
         let mut start = if token.after.is_empty() { scope } else { format!("{folder}{}\0", token.after) };
@@ -110,10 +107,7 @@ impl Registry {
                 start = format!("{}\0", last.key);
             }
             for item in &batch.items {
-                let (labels, fields) = storage::pick(&item.value, &paths);
-                let bytes: Bytes = api::meta::splice_version(&item.value, item.revision).into();
-                let key = item.key[folder.len()..].into();
-                let entry = Entry { key, revision: item.revision, bytes, labels, fields };
+                let entry = target.store.entry(&item.key[folder.len()..], &item.value, item.revision);
                 if filter.matches(&entry) {
                     entries.push(Arc::new(entry));
                 }
@@ -136,18 +130,18 @@ impl Registry {
     ) -> Result<(Listed, Watcher), Status> {
         match version {
             None => {
-                self.cache.catch_up().await.map_err(cache_status)?;
+                target.store.catch_up().await.map_err(cache_status)?;
             }
-            Some(version) => self.cache.wait_for(version.max(1)).await.map_err(cache_status)?,
+            Some(version) => target.store.wait_for(version.max(1)).await.map_err(cache_status)?,
         }
-        let (list, watcher) = self.cache.list_and_watch(target.kind(), filter);
+        let (list, watcher) = target.store.list_and_watch(filter);
         Ok((page(list.revision, list.entries, 0), watcher))
     }
 
     /// Every change after a version.
     pub async fn watch(&self, target: &Target, filter: Filter, after: i64) -> Result<Watcher, Status> {
-        self.cache.wait_for(after.max(1)).await.map_err(cache_status)?;
-        self.cache.watch(target.kind(), filter, after).map_err(cache_status)
+        target.store.wait_for(after.max(1)).await.map_err(cache_status)?;
+        target.store.watch(filter, after).map_err(cache_status)
     }
 }
 

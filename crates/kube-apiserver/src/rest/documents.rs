@@ -42,7 +42,7 @@ impl Rest {
             return Err(Status::no_such_resource());
         }
         let ok = |value: Value| Ok(negotiate::json(StatusCode::OK, &value));
-        let catalog = self.registry.catalog();
+        let catalog = &*self.registry.catalog();
         let parts: Vec<&str> = request.attributes.path.split('/').filter(|part| !part.is_empty()).collect();
         match parts.as_slice() {
             [] => ok(json!({"paths": paths(catalog)})),

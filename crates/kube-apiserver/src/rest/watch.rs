@@ -1,6 +1,5 @@
 //! Watches over HTTP: one JSON document per event, in the order of the revisions, for as long as the client stays.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::columns;
@@ -10,7 +9,7 @@ use futures::Stream;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use storage::{Cache, EventType, Watcher};
+use storage::{EventType, Seen, Watcher};
 use tokio::time::Instant;
 
 use super::lists::selectors;
@@ -70,22 +69,22 @@ impl Rest {
                 watcher
             }
         };
-        let stream = events(self.registry.cache().clone(), watcher, writer, first.freeze(), bookmarks, timeout);
+        let stream = events(watcher, writer, first.freeze(), bookmarks, timeout);
         Ok(respond(StatusCode::OK, JSON, Body::Stream(Box::pin(stream))))
     }
 }
 
 struct State {
-    cache: Arc<Cache>,
     watcher: Watcher,
     writer: Writer,
     first: Bytes,
     end: Instant,
     bookmark: Option<Instant>,
+    /// The client was told that the watch cannot go on.
+    over: bool,
 }
 
 fn events(
-    cache: Arc<Cache>,
     watcher: Watcher,
     writer: Writer,
     first: Bytes,
@@ -93,37 +92,38 @@ fn events(
     timeout: Duration,
 ) -> impl Stream<Item = Bytes> + Send {
     let bookmark = bookmarks.then(|| Instant::now() + BOOKMARK_EVERY);
-    let state = State { cache, watcher, writer, first, end: Instant::now() + timeout, bookmark };
+    let state = State { watcher, writer, first, end: Instant::now() + timeout, bookmark, over: false };
     futures::stream::unfold(state, |mut state| async move {
         if !state.first.is_empty() {
             return Some((std::mem::take(&mut state.first), state));
         }
+        if state.over {
+            return None;
+        }
         let due = state.bookmark.unwrap_or(state.end).min(state.end);
-        tokio::select! {
-            events = state.watcher.next(BATCH) => {
-                // None: too slow, or the cache began anew. The client lists again.
-                if events.is_empty() {
-                    return None;
-                }
-                let mut chunk = BytesMut::new();
-                for (kind, event) in events {
-                    state.writer.event(&mut chunk, kind.name(), &event.object(kind));
-                }
-                Some((chunk.freeze(), state))
-            }
+        let told = tokio::select! {
+            events = state.watcher.next(BATCH) => events.map(|events| (events, None)),
             () = tokio::time::sleep_until(due) => {
                 state.bookmark.filter(|at| *at <= Instant::now())?;
                 state.bookmark = Some(Instant::now() + BOOKMARK_EVERY);
-                // Asked before the queue is emptied: what is in the queue then is all that there is up to it.
-                let revision = state.cache.revision();
-                let mut chunk = BytesMut::new();
-                for (kind, event) in state.watcher.pending() {
-                    state.writer.event(&mut chunk, kind.name(), &event.object(kind));
+                state.watcher.bookmark(BATCH).map(|(events, revision)| (events, Some(revision)))
+            }
+        };
+        let mut chunk = BytesMut::new();
+        match told {
+            Ok((events, bookmark)) => {
+                state.writer.events(&mut chunk, &events);
+                if let Some(revision) = bookmark {
+                    state.writer.bookmark(&mut chunk, revision, None);
                 }
-                state.writer.bookmark(&mut chunk, revision, None);
-                Some((chunk.freeze(), state))
+            }
+            Err(ended) => {
+                let event = json!({"type": "ERROR", "object": Status::expired(ended.to_string()).to_json()});
+                chunk.put_slice(format!("{event}\n").as_bytes());
+                state.over = true;
             }
         }
+        Some((chunk.freeze(), state))
     })
 }
 
@@ -136,6 +136,14 @@ struct Writer {
 }
 
 impl Writer {
+    fn events(&mut self, out: &mut BytesMut, events: &[Seen]) {
+        if !matches!(self.form, Form::Object) {
+            return events.iter().for_each(|(kind, event)| self.event(out, kind.name(), &event.object(*kind)));
+        }
+        out.reserve(events.iter().map(|(kind, event)| event.frame(*kind).len()).sum());
+        events.iter().for_each(|(kind, event)| out.put_slice(&event.frame(*kind)));
+    }
+
     fn event(&mut self, out: &mut BytesMut, kind: &str, object: &Bytes) {
         let shown;
         let object = match &self.form {

@@ -30,10 +30,10 @@ impl Api {
     pub async fn start() -> Self {
         let backend = Memory::new();
         let catalog = Catalog::builtin();
-        let cache = Cache::start(backend.clone(), kube_apiserver::registry::kinds(&catalog));
-        cache.ready().await;
+        let cache = Cache::start(backend.clone());
         let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
-        let registry = Registry::new(catalog, backend, cache, ranges, 3600);
+        let registry = Registry::new(catalog, backend, cache.clone(), ranges, 3600);
+        cache.ready().await;
         let authorization = Authorization::new(vec![Arc::new(AlwaysAllow)]);
         let health = daemon::Health::unbound();
         let api = Self {

@@ -4,28 +4,21 @@ pub mod defaults;
 mod policy;
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
-use storage::EventType;
 use tokio_util::sync::CancellationToken;
 
 use super::{Authorizer, Decision};
 use crate::attributes::Attributes;
-use crate::registry::Registry;
+use crate::registry::{Observed, Registry};
 
 pub(super) use policy::permits;
 use policy::{Key, Policy};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
-/// Between tries to follow a kind whose watch has ended.
-const AGAIN: Duration = Duration::from_millis(200);
-/// Changes that are applied at a time.
-const BATCH: usize = 256;
 
 #[derive(Clone, Default)]
 pub struct Rbac(Arc<RwLock<Policy>>);
@@ -77,29 +70,16 @@ impl Rbac {
         token: &CancellationToken,
     ) {
         let Ok(target) = registry.target(GROUP, "v1", plural, "", "") else { return };
-        while !token.is_cancelled() {
-            let watching = registry.list_and_watch(&target, storage::Filter::default(), Some(0)).await;
-            let Ok((listed, mut watcher)) = watching else {
-                tokio::time::sleep(AGAIN).await;
-                continue;
-            };
-            self.change(|policy| {
-                policy.forget(roles, cluster);
-                listed.entries.iter().for_each(|entry| apply(policy, &entry.bytes, true));
-            });
-            loop {
-                let events = tokio::select! {
-                    events = watcher.next(BATCH) => events,
-                    () = token.cancelled() => return,
-                };
-                if events.is_empty() {
-                    break;
+        let tell = |observed: Observed<'_>| {
+            self.change(|policy| match observed {
+                Observed::All(entries) => {
+                    policy.forget(roles, cluster);
+                    entries.iter().for_each(|entry| apply(policy, &entry.bytes, true));
                 }
-                let objects: Vec<(Bytes, bool)> =
-                    events.iter().map(|(kind, event)| (event.object(*kind), *kind != EventType::Deleted)).collect();
-                self.change(|policy| objects.iter().for_each(|(bytes, there)| apply(policy, bytes, *there)));
-            }
-        }
+                Observed::Changes(changes) => changes.iter().for_each(|(bytes, there)| apply(policy, bytes, *there)),
+            });
+        };
+        registry.observe(&target, token, tell).await;
     }
 
     fn change(&self, change: impl FnOnce(&mut Policy)) {
