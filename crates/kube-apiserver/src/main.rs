@@ -53,7 +53,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     let token = supervisor.token();
     let cache = Cache::start(backend.clone());
     let service_ip = config.ranges.services.first().to_string();
-    let registry = Registry::new(backend.clone(), cache.clone(), config.ranges, config.event_ttl);
+    let registry = Registry::new(backend.clone(), &cache, config.ranges, config.event_ttl);
 
     let mut health = Health::unbound();
     let filled = cache.clone();

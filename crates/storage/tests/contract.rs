@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use storage::{Backend, Error, Etcd, EtcdOptions, Guard, Memory, Op, Outcome};
+use storage::{Backend, Cache, Ended, Error, Etcd, EtcdOptions, EventType, Filter, Guard, Kind, Memory, Op, Outcome};
 use testkit::Daemon;
 use testkit::process::{free_ports, http_status};
 
@@ -75,7 +75,12 @@ async fn contract(backend: Arc<dyn Backend>) {
     backend.compact(last).await.unwrap();
     assert!(matches!(backend.range("/t/", "/t0", 0, now).await, Err(Error::Compacted(_))));
     let ended = match backend.watch(now).await {
-        Ok(mut watch) => watch.recv().await.unwrap().unwrap_err(),
+        Ok(mut watch) => loop {
+            match watch.recv().await.unwrap() {
+                Ok(batch) => assert!(batch.changes.is_empty(), "{batch:?}"),
+                Err(error) => break error,
+            }
+        },
         Err(error) => error,
     };
     assert!(matches!(ended, Error::Compacted(_)), "{ended}");
@@ -87,7 +92,11 @@ struct RealEtcd {
 }
 
 fn etcd(folder: &Path) -> RealEtcd {
-    let [port, peer] = free_ports::<2>().unwrap();
+    etcd_of(folder, free_ports::<2>().unwrap(), "first")
+}
+
+/// `token`: of two clusters at one address the identifiers differ when this does.
+fn etcd_of(folder: &Path, [port, peer]: [u16; 2], token: &str) -> RealEtcd {
     let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer}"));
     let arguments = [
         format!("--data-dir={}", folder.join("data").display()),
@@ -96,6 +105,7 @@ fn etcd(folder: &Path) -> RealEtcd {
         format!("--listen-peer-urls={peer}"),
         format!("--initial-advertise-peer-urls={peer}"),
         format!("--initial-cluster=default={peer}"),
+        format!("--initial-cluster-token={token}"),
     ];
     let mut daemon = Daemon::start("etcd", Path::new("etcd"), &arguments, &folder.join("log")).unwrap();
     wait(&mut daemon, port);
@@ -172,4 +182,75 @@ async fn etcd_away_is_an_error_that_names_it_and_the_same_client_goes_on() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test]
+async fn the_cache_goes_on_after_a_restart_of_etcd_and_notices_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = free_ports::<2>().unwrap();
+    let mut etcd = etcd_of(&folder.path().join("1"), ports, "first");
+    let backend = connect(&etcd).await;
+    let pod = |name: &str| put(&format!("/t/{name}"), r#"{"kind":"Pod","metadata":{"name":"p"}}"#);
+    done(&*backend, &[], vec![pod("early")]).await;
+    let cache = Cache::start(backend.clone());
+    let store = cache.add(&Kind { prefix: "/t/".into(), selectable: Vec::new() });
+    store.ready().await;
+    let (list, mut watcher) = store.list_and_watch(Filter::default());
+    assert_eq!(list.entries.len(), 1);
+    assert!(!store.unchanged_since(list.revision - 1), "what was deleted before the list leaves no trace");
+    // A transaction comes as a whole.
+    let names: Vec<String> = (0..100).map(|n| format!("n{n}")).collect();
+    let revision = done(&*backend, &[], names.iter().map(|name| pod(name)).collect()).await;
+    let seen = watcher.next(1).await.unwrap();
+    assert!(seen.len() == 100 && seen.iter().all(|(_, event)| event.revision == revision));
+
+    etcd.daemon.kill();
+    etcd.daemon.restart().unwrap();
+    wait(&mut etcd.daemon, etcd.port);
+    for attempt in 0.. {
+        match backend.commit(&[], vec![pod("late")]).await {
+            Ok(_) => break,
+            Err(error) => assert!(attempt < 100, "{error}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let seen = watcher.next(1).await.unwrap();
+    assert_eq!((seen[0].0, seen[0].1.key()), (EventType::Added, "late"));
+    assert_eq!(store.catch_up().await.unwrap(), seen[0].1.revision);
+
+    // First one that was set back, then one that is further on and has another name.
+    for (other, (token, writes)) in [("first", 1), ("second", 50)].into_iter().enumerate() {
+        etcd.daemon.kill();
+        etcd = etcd_of(&folder.path().join(format!("other{other}")), ports, token);
+        let direct = connect(&etcd).await;
+        for _ in 0..writes {
+            done(&*direct, &[], vec![pod("other")]).await;
+        }
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(30), watcher.next(1)).await.unwrap();
+        assert_eq!(ended.unwrap_err(), Ended::Reset);
+        let now = store.catch_up().await.unwrap();
+        assert_eq!(now, direct.revision().await.unwrap());
+        let (list, anew) = store.list_and_watch(Filter::default());
+        assert_eq!(list.entries.iter().map(|entry| &*entry.key).collect::<Vec<_>>(), ["other"]);
+        watcher = anew;
+    }
+}
+
+#[tokio::test]
+async fn keys_of_one_lease_go_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = etcd(folder.path());
+    let backend = connect(&etcd).await;
+    let cache = Cache::start(backend.clone());
+    let store = cache.add(&Kind { prefix: "/e/".into(), selectable: Vec::new() });
+    store.ready().await;
+    let expiring = |n: usize| Op::Put { key: format!("/e/{n}"), value: "{}".into(), time_to_live: Some(1) };
+    done(&*backend, &[], (0..20).map(expiring).collect()).await;
+    let mut watcher = store.list_and_watch(Filter::default()).1;
+    if store.list(&Filter::default()).entries.is_empty() {
+        assert_eq!(watcher.next(1).await.unwrap().len(), 20);
+    }
+    let gone = tokio::time::timeout(std::time::Duration::from_secs(30), watcher.next(1)).await.unwrap().unwrap();
+    assert_eq!(gone.len(), 20);
+    assert!(gone.iter().all(|(kind, event)| *kind == EventType::Deleted && event.revision == gone[0].1.revision));
 }

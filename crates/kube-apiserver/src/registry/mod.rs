@@ -27,7 +27,6 @@ const ROOT: &str = "/registry";
 
 pub struct Registry {
     backend: Arc<dyn Backend>,
-    cache: Arc<Cache>,
     /// In the order of the catalog.
     stores: Vec<Store>,
     ranges: Ranges,
@@ -102,13 +101,9 @@ struct Current {
 }
 
 impl Registry {
-    pub fn new(backend: Arc<dyn Backend>, cache: Arc<Cache>, ranges: Ranges, event_ttl: i64) -> Arc<Self> {
+    pub fn new(backend: Arc<dyn Backend>, cache: &Cache, ranges: Ranges, event_ttl: i64) -> Arc<Self> {
         let stores = catalog::resources().iter().map(|resource| cache.add(&kind(resource))).collect();
-        Arc::new(Self { backend, cache, stores, ranges, event_ttl })
-    }
-
-    pub fn cache(&self) -> &Arc<Cache> {
-        &self.cache
+        Arc::new(Self { backend, stores, ranges, event_ttl })
     }
 
     fn store(&self, target: &Target) -> &Store {
