@@ -371,11 +371,12 @@ impl Objects {
     /// Everything was read anew: what differs becomes events. Changes have their own revisions and come in that order,
     /// deletions come last, as theirs are not known; so nobody can go on from a revision before he was told all of it.
     fn replace(&mut self, recent: &mut Recent, seen: Vec<Arc<Entry>>, revision: i64) {
-        let seen: BTreeSet<ByKey> = seen.into_iter().map(ByKey).collect();
+        // The backend lists in the order of the keys.
+        let listed = |key: &str| seen.binary_search_by(|entry| (*entry.key).cmp(key)).is_ok();
         let keys = self.by_key.iter().map(|old| &old.0.key);
-        let gone: Vec<Box<str>> = keys.filter(|key| !seen.contains(&***key)).cloned().collect();
-        let differs = |new: &ByKey| self.by_key.get(new.key()).is_none_or(|old| old.0.revision != new.0.revision);
-        let mut changed: Vec<Arc<Entry>> = seen.into_iter().filter(differs).map(|new| new.0).collect();
+        let gone: Vec<Box<str>> = keys.filter(|key| !listed(key)).cloned().collect();
+        let differs = |new: &Arc<Entry>| self.by_key.get(&*new.key).is_none_or(|old| old.0.revision != new.revision);
+        let mut changed: Vec<Arc<Entry>> = seen.into_iter().filter(differs).collect();
         changed.sort_by_key(|entry| entry.revision);
         for entry in changed {
             let (key, revision) = (entry.key.clone(), entry.revision);
