@@ -107,6 +107,7 @@ fn etcd_of(folder: &Path, [port, peer]: [u16; 2], token: &str) -> RealEtcd {
         format!("--initial-cluster=default={peer}"),
         format!("--initial-cluster-token={token}"),
     ];
+    std::fs::create_dir_all(folder).unwrap();
     let mut daemon = Daemon::start("etcd", Path::new("etcd"), &arguments, &folder.join("log")).unwrap();
     wait(&mut daemon, port);
     RealEtcd { daemon, port }
@@ -115,6 +116,12 @@ fn etcd_of(folder: &Path, [port, peer]: [u16; 2], token: &str) -> RealEtcd {
 fn wait(daemon: &mut Daemon, port: u16) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     daemon.wait(30, || http_status(address, "/health") == Some(200)).unwrap();
+}
+
+fn etcdctl(etcd: &RealEtcd, arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new("etcdctl");
+    command.env("ETCDCTL_API", "3").args(["--endpoints", &format!("http://127.0.0.1:{}", etcd.port)]).args(arguments);
+    String::from_utf8(command.output().unwrap().stdout).unwrap()
 }
 
 async fn connect(etcd: &RealEtcd) -> Arc<Etcd> {
@@ -152,12 +159,7 @@ async fn etcd_keeps_what_expires_at_least_as_long_as_asked() {
     let expiring = |key: &str| Op::Put { key: key.into(), value: "x".into(), time_to_live: Some(3600) };
     backend.commit(&[], vec![expiring("/e/1")]).await.unwrap();
     backend.commit(&[], vec![expiring("/e/2")]).await.unwrap();
-    let url = format!("http://127.0.0.1:{}", etcd.port);
-    let etcdctl = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("etcdctl");
-        let output = command.env("ETCDCTL_API", "3").arg("--endpoints").arg(&url).args(arguments).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let etcdctl = |arguments: &[&str]| etcdctl(&etcd, arguments);
     let leases = etcdctl(&["lease", "list"]);
     let ids: Vec<&str> = leases.lines().skip(1).collect();
     assert_eq!(ids.len(), 1, "keys of one minute share a lease: {leases}");
@@ -244,12 +246,12 @@ async fn keys_of_one_lease_go_together() {
     let cache = Cache::start(backend.clone());
     let store = cache.add(&Kind { prefix: "/e/".into(), selectable: Vec::new() });
     store.ready().await;
-    let expiring = |n: usize| Op::Put { key: format!("/e/{n}"), value: "{}".into(), time_to_live: Some(1) };
+    let expiring = |n: usize| Op::Put { key: format!("/e/{n}"), value: "{}".into(), time_to_live: Some(3600) };
     done(&*backend, &[], (0..20).map(expiring).collect()).await;
+    store.catch_up().await.unwrap();
     let mut watcher = store.list_and_watch(Filter::default()).1;
-    if store.list(&Filter::default()).entries.is_empty() {
-        assert_eq!(watcher.next(1).await.unwrap().len(), 20);
-    }
+    let leases = etcdctl(&etcd, &["lease", "list"]);
+    etcdctl(&etcd, &["lease", "revoke", leases.lines().nth(1).unwrap()]);
     let gone = tokio::time::timeout(std::time::Duration::from_secs(30), watcher.next(1)).await.unwrap().unwrap();
     assert_eq!(gone.len(), 20);
     assert!(gone.iter().all(|(kind, event)| *kind == EventType::Deleted && event.revision == gone[0].1.revision));

@@ -164,10 +164,6 @@ impl Registry {
         self.target(&about.group, &about.version, &about.resource, &about.namespace, &about.name)
     }
 
-    pub fn cache(&self) -> &Arc<Cache> {
-        &self.cache
-    }
-
     async fn current(&self, target: &Target, fresh: bool) -> Result<Current, Status> {
         if !fresh && let Some(entry) = target.store.get(&target.key()) {
             return Ok(Current { document: parse(&entry.bytes)?, revision: entry.revision, fresh: false });
