@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::authorization::rbac;
-use crate::registry::Registry;
+use crate::registry::{Context, Registry};
 
 /// Somebody may delete them.
 const EVERY: Duration = Duration::from_secs(10);
@@ -77,7 +77,7 @@ impl Bootstrap {
         }
         object["apiVersion"] = "v1".into();
         object["kind"] = target.resource().kind.into();
-        match self.registry.create(&target, object, false).await {
+        match self.registry.create(&Context::of_server(), &target, object).await {
             Err(status) if status.reason != "AlreadyExists" => Err(status),
             _ => Ok(()),
         }
@@ -103,6 +103,6 @@ impl Bootstrap {
         let fresh = json!({"metadata": {"name": "kubernetes", "namespace": "default"},
             "subsets": [{"addresses": [own], "ports": ports}]});
         self.create_if_missing("endpoints", "default", "kubernetes", fresh).await?;
-        self.registry.update(&target, Rules::Object, &change, false).await.map(|_| ())
+        self.registry.update(&Context::of_server(), &target, Rules::Object, &change).await.map(|_| ())
     }
 }

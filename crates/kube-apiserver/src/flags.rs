@@ -12,6 +12,7 @@ use daemon::tls::{ClientAuth, ClientTls, HTTP, HTTP2, KeyPair, ServerTls, Source
 use daemon::{CommonFlags, FlagError};
 use storage::EtcdOptions;
 
+use crate::admission::{Admission, Plugins};
 use crate::authentication::{Authentication, TokenFile};
 use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer, Nodes, Rbac};
 use crate::registry::{Ranges, ServiceRange};
@@ -79,6 +80,15 @@ pub struct Flags {
     /// Whether requests without certificate and token are those of system:anonymous; never where everything is allowed
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     anonymous_auth: bool,
+    /// Plugins that are on beside those that are on by default
+    #[arg(long, value_delimiter = ',', value_name = "PLUGIN,…")]
+    enable_admission_plugins: Vec<String>,
+    /// Plugins that are off though they are on by default
+    #[arg(long, value_delimiter = ',', value_name = "PLUGIN,…")]
+    disable_admission_plugins: Vec<String>,
+    /// The plugins that are on and no others, in this order (deprecated: --enable-admission-plugins)
+    #[arg(long, value_delimiter = ',', value_name = "PLUGIN,…", conflicts_with_all = ["enable_admission_plugins", "disable_admission_plugins"])]
+    admission_control: Option<Vec<String>>,
     /// Users by bearer tokens: lines of token,user,uid,"group,…"
     #[arg(long)]
     token_auth_file: Option<PathBuf>,
@@ -97,6 +107,7 @@ pub struct Config {
     pub event_ttl: i64,
     pub authentication: Authentication,
     pub authorization: Authorization,
+    pub admission: Admission,
     pub rbac: Rbac,
     pub nodes: Nodes,
 }
@@ -144,6 +155,16 @@ impl Flags {
         let read_tokens = |path: &PathBuf| {
             TokenFile::read(path).map_err(|why| FlagError::new("token-auth-file", path.display(), why.to_string()))
         };
+        let plugins = Plugins::new(
+            self.admission_control.as_deref(),
+            &self.enable_admission_plugins,
+            &self.disable_admission_plugins,
+        );
+        let flag = if self.admission_control.is_some() { "admission-control" } else { "enable-admission-plugins" };
+        let plugins = plugins.map_err(|why| FlagError::new(flag, why.0.clone(), why.to_string()))?;
+        let authorization = Authorization::new(authorizers);
+        let by_rbac = self.authorization_mode.iter().any(|mode| mode == "RBAC");
+        let admission = plugins.admission(&authorization, &rbac, by_rbac);
         let everything = self.authorization_mode.iter().any(|mode| mode == "AlwaysAllow");
         let authentication = Authentication {
             tokens: self.token_auth_file.as_ref().map(read_tokens).transpose()?,
@@ -204,7 +225,8 @@ impl Flags {
             ranges: Ranges { services, node_ports },
             event_ttl: self.event_ttl.as_secs() as i64,
             authentication,
-            authorization: Authorization::new(authorizers),
+            authorization,
+            admission,
             rbac,
             nodes,
         })

@@ -21,7 +21,7 @@ use tonic::{Code, Request, Response, Streaming};
 
 use crate::attributes::{Attributes, User};
 use crate::authorization::Authorization;
-use crate::registry::{DeleteOptions, ListOptions, Object as Entry, Registry, Target};
+use crate::registry::{Context, DeleteOptions, ListOptions, Object as Entry, Registry, Target};
 use crate::rest::{Expected, FieldValidation, Patch, fit};
 
 /// Bytes of objects in one message, about.
@@ -50,7 +50,7 @@ impl Grpc {
         user: &Arc<User>,
         verb: &'static str,
         resource: Option<Resource>,
-    ) -> Result<(Target, Option<&'static Subresource>), tonic::Status> {
+    ) -> Result<(Context, Target, Option<&'static Subresource>), tonic::Status> {
         let resource = resource.ok_or_else(|| tonic::Status::invalid_argument("resource: required"))?;
         let attributes = Attributes::of_call(user.clone(), verb, &resource);
         self.authorization.check(&attributes).await.map_err(status)?;
@@ -60,7 +60,7 @@ impl Grpc {
             "" => None,
             name => Some(target.resource().subresource(name).ok_or_else(|| status(Status::no_such_resource()))?),
         };
-        Ok((target, sub))
+        Ok((Context::new(attributes, false), target, sub))
     }
 
     /// What can be updated and patched in the resource's own form: the object, and the views of it.
@@ -69,8 +69,8 @@ impl Grpc {
         user: &Arc<User>,
         verb: &'static str,
         resource: Option<Resource>,
-    ) -> Result<(Target, Option<View>), tonic::Status> {
-        let (target, sub) = self.target(user, verb, resource).await?;
+    ) -> Result<(Context, Target, Option<View>), tonic::Status> {
+        let (context, target, sub) = self.target(user, verb, resource).await?;
         let view = match sub {
             None => None,
             Some(Subresource { body: None, handler: Handler::View(view), .. }) => Some(*view),
@@ -80,7 +80,7 @@ impl Grpc {
                 return Err(status(Status::method_not_allowed(resource.group, &what, verb)));
             }
         };
-        Ok((target, view))
+        Ok((context, target, view))
     }
 }
 
@@ -152,7 +152,7 @@ fn batches(entries: Vec<Entry>) -> Vec<Vec<Bytes>> {
 impl Resources for Grpc {
     async fn get(&self, request: Request<Resource>) -> Reply<Object> {
         let user = user(&request)?;
-        let (target, _) = self.target(&user, "get", Some(request.into_inner())).await?;
+        let (_, target, _) = self.target(&user, "get", Some(request.into_inner())).await?;
         let entry = self.registry.get(&target).await.map_err(status)?;
         Ok(Response::new(object(&target, entry.bytes.clone())))
     }
@@ -161,7 +161,7 @@ impl Resources for Grpc {
     async fn list(&self, request: Request<ListRequest>) -> Reply<Self::ListStream> {
         let user = user(&request)?;
         let request = request.into_inner();
-        let (target, _) = self.target(&user, "list", request.resource).await?;
+        let (_, target, _) = self.target(&user, "list", request.resource).await?;
         let (labels, fields) = selectors(&request.label_selector, &request.field_selector)?;
         let options = ListOptions { labels, fields, ..ListOptions::default() };
         let listed = self.registry.list(&target, &options).await.map_err(status)?;
@@ -174,7 +174,7 @@ impl Resources for Grpc {
     async fn watch(&self, request: Request<WatchRequest>) -> Reply<Self::WatchStream> {
         let user = user(&request)?;
         let request = request.into_inner();
-        let (target, _) = self.target(&user, "watch", request.resource).await?;
+        let (_, target, _) = self.target(&user, "watch", request.resource).await?;
         let (labels, fields) = selectors(&request.label_selector, &request.field_selector)?;
         let filter = self.registry.filter(&target, &labels, &fields).map_err(status)?;
         let (initial, watcher) = if request.resource_version > 0 {
@@ -204,20 +204,22 @@ impl Resources for Grpc {
     async fn create(&self, request: Request<WriteRequest>) -> Reply<Object> {
         let user = user(&request)?;
         let request = request.into_inner();
-        let (target, _) = self.target(&user, "create", request.resource).await?;
+        let (mut context, target, _) = self.target(&user, "create", request.resource).await?;
         let document = document(&target, &request.json)?;
-        let bytes = self.registry.create(&target, document, request.dry_run).await.map_err(status)?;
+        context.dry_run = request.dry_run;
+        let bytes = self.registry.create(&context, &target, document).await.map_err(status)?;
         Ok(Response::new(object(&target, bytes)))
     }
 
     async fn update(&self, request: Request<WriteRequest>) -> Reply<Object> {
         let user = user(&request)?;
         let request = request.into_inner();
-        let (target, view) = self.writable(&user, "update", request.resource).await?;
+        let (mut context, target, view) = self.writable(&user, "update", request.resource).await?;
         let document = document(&target, &request.json)?;
         let change = |current: &Value| Ok(view.map_or_else(|| document.clone(), |view| view.take(current, &document)));
         let rules = view.map_or(Rules::Object, |view| view.rules);
-        let bytes = self.registry.update(&target, rules, &change, request.dry_run).await.map_err(status)?;
+        context.dry_run = request.dry_run;
+        let bytes = self.registry.update(&context, &target, rules, &change).await.map_err(status)?;
         Ok(Response::new(object(&target, bytes)))
     }
 
@@ -232,7 +234,7 @@ impl Resources for Grpc {
                 return Err(status(Status::bad_request("type: one of JSON, MERGE and STRATEGIC is required")));
             }
         };
-        let (target, view) = self.writable(&user, "patch", request.resource).await?;
+        let (context, target, view) = self.writable(&user, "patch", request.resource).await?;
         let patch = Patch::read(media, &request.patch).map_err(status)?;
         let expected = Expected::for_resource(target.resource());
         let change = |current: &Value| {
@@ -244,14 +246,14 @@ impl Resources for Grpc {
             })
         };
         let rules = view.map_or(Rules::Object, |view| view.rules);
-        let bytes = self.registry.update(&target, rules, &change, false).await.map_err(status)?;
+        let bytes = self.registry.update(&context, &target, rules, &change).await.map_err(status)?;
         Ok(Response::new(object(&target, bytes)))
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Reply<Object> {
         let user = user(&request)?;
         let request = request.into_inner();
-        let (target, _) = self.target(&user, "delete", request.resource).await?;
+        let (context, target, _) = self.target(&user, "delete", request.resource).await?;
         let options = if request.options_json.is_empty() {
             DeleteOptions::default()
         } else {
@@ -259,7 +261,9 @@ impl Resources for Grpc {
                 .map_err(|_| status(Status::bad_request("options_json: not JSON")))?;
             DeleteOptions::read(&value).map_err(status)?
         };
-        let (bytes, gone) = self.registry.delete(&target, &options).await.map_err(status)?;
+        let mut context = context;
+        context.dry_run = options.dry_run;
+        let (bytes, gone) = self.registry.delete(&context, &target, &options).await.map_err(status)?;
         let reply = if gone {
             Object { api_version: "v1".into(), kind: "Status".into(), json: bytes }
         } else {
@@ -277,7 +281,8 @@ impl Resources for Grpc {
             subresource: "binding".into(),
             ..Resource::default()
         };
-        self.target(&user(&request)?, "create", Some(pods)).await?;
+        let user = user(&request)?;
+        self.target(&user, "create", Some(pods)).await?;
         let (sender, receiver) = mpsc::channel(BINDINGS);
         let (registry, bindings) = (self.registry.clone(), request.into_inner());
         tokio::spawn(async move {
@@ -286,9 +291,9 @@ impl Resources for Grpc {
                 .take_while(|binding| std::future::ready(binding.is_ok()))
                 .filter_map(|binding| std::future::ready(binding.ok()))
                 .for_each_concurrent(BINDINGS, |binding| {
-                    let (registry, sender) = (registry.clone(), sender.clone());
+                    let (registry, sender, user) = (registry.clone(), sender.clone(), user.clone());
                     async move {
-                        let result = bind(&registry, &binding).await;
+                        let result = bind(&registry, user, &binding).await;
                         let status_json = result.err().map(|s| s.to_json().to_string().into()).unwrap_or_default();
                         let _ = sender.send(Ok(PodBindingResult { id: binding.id, status_json })).await;
                     }
@@ -299,9 +304,18 @@ impl Resources for Grpc {
     }
 }
 
-async fn bind(registry: &Registry, binding: &PodBinding) -> Result<(), Status> {
+async fn bind(registry: &Registry, user: Arc<User>, binding: &PodBinding) -> Result<(), Status> {
     let pod = registry.target("", "v1", "pods", &binding.namespace, &binding.pod)?;
-    registry.bind(&pod, &binding.node, &binding.uid, None, false).await
+    let resource = Resource {
+        version: "v1".into(),
+        resource: "pods".into(),
+        namespace: binding.namespace.clone(),
+        name: binding.pod.clone(),
+        subresource: "binding".into(),
+        ..Resource::default()
+    };
+    let context = Context::new(Attributes::of_call(user, "create", &resource), false);
+    registry.bind(&context, &pod, &binding.node, &binding.uid, None).await
 }
 
 fn changes(watcher: Watcher) -> impl Stream<Item = Result<WatchBatch, tonic::Status>> + Send {

@@ -1,6 +1,7 @@
 //! kube-apiserver: the Kubernetes API over HTTPS and gRPC on one port, with all state in etcd. The program only calls
 //! [`main`]; tests drive [`Rest`] and [`Registry`] without a network.
 
+pub mod admission;
 pub mod attributes;
 pub mod authentication;
 pub mod authorization;
@@ -56,7 +57,8 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     let catalog = Catalog::builtin();
     let cache = Cache::start(backend.clone());
     let service_ip = config.ranges.services.first().to_string();
-    let registry = Registry::new(catalog, backend.clone(), cache.clone(), config.ranges, config.event_ttl);
+    let registry =
+        Registry::new(catalog, backend.clone(), cache.clone(), config.admission, config.ranges, config.event_ttl);
 
     let mut health = Health::unbound();
     let filled = cache.clone();

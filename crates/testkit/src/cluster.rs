@@ -202,6 +202,7 @@ impl Cluster {
                 format!("--kubelet-certificate-authority={}", pki("ca.crt")),
                 format!("--service-cluster-ip-range={}", layout.service_range),
                 "--authorization-mode=Node,RBAC".into(),
+                "--enable-admission-plugins=NodeRestriction".into(),
             ],
             "kube-controller-manager" => vec![
                 kubeconfig,

@@ -6,17 +6,17 @@ use api::status::Status;
 use api::strategy;
 use serde_json::{Map, Value};
 
-use super::{Registry, Target};
+use super::{Context, Registry, Target};
 
 impl Registry {
     /// `uid`: the pod must be this one, if given. Binding a pod twice is a conflict.
     pub async fn bind(
         &self,
+        context: &Context,
         pod: &Target,
         node: &str,
         uid: &str,
         annotations: Option<&Map<String, Value>>,
-        dry_run: bool,
     ) -> Result<(), Status> {
         let now = meta::now();
         let change = |current: &Value| {
@@ -29,6 +29,6 @@ impl Registry {
             strategy::bind(&mut bound, node, annotations, &now)?;
             Ok(bound)
         };
-        self.update(pod, Rules::Checked, &change, dry_run).await.map(|_| ())
+        self.update(context, pod, Rules::Checked, &change).await.map(|_| ())
     }
 }

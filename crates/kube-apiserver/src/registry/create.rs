@@ -3,12 +3,15 @@
 use api::meta::{self, metadata_mut};
 use api::status::{Cause, Status};
 use api::strategy::{self, Claim};
+use api::warnings;
 use bytes::Bytes;
 use rand::Rng;
 use serde_json::Value;
 use storage::{Guard, Op, Outcome};
 
-use super::{Current, Registry, Target, backend_status, claim_key, served};
+use crate::admission::{Attempt, Operation};
+
+use super::{Context, Current, Registry, Target, backend_status, claim_key, served};
 
 /// Without vowels and what looks like another, so that no words come out.
 const SUFFIX: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -19,7 +22,7 @@ const NAMESPACE_TRIES: usize = 32;
 
 impl Registry {
     /// `target` needs no name: the object has it, or a prefix for one. Returns the object as it is served.
-    pub async fn create(&self, target: &Target, mut object: Value, dry_run: bool) -> Result<Bytes, Status> {
+    pub async fn create(&self, context: &Context, target: &Target, mut object: Value) -> Result<Bytes, Status> {
         let resource = target.resource();
         scope(target, &mut object)?;
         if !meta::text(&object, "resourceVersion").is_empty() {
@@ -40,6 +43,11 @@ impl Registry {
             set_name(&mut object, &generate(&prefix));
         }
         resource.strategy.default(&mut object);
+        let attempt = Attempt { registry: self, context, target, operation: Operation::Create, old: None };
+        let admission = self.admission();
+        if admission.admit(&attempt, &mut object).await? {
+            resource.strategy.default(&mut object);
+        }
         resource.strategy.prepare_for_create(&mut object);
         let mut namespace = match resource.namespaced {
             true => Some(self.namespace_takes(target, meta::name(&object), false).await?),
@@ -47,18 +55,22 @@ impl Registry {
         };
         // What is chosen here must be chosen anew when it turns out to be taken; other objects need no copy for that.
         let chooses = !resource.strategy.wants(&object).is_empty();
-        for attempt in 1.. {
+        for tries in 1.. {
             let mut attempted = if chooses { object.clone() } else { std::mem::take(&mut object) };
-            let allocated = self.allocate(target, &mut attempted, attempt)?;
+            let allocated = self.allocate(target, &mut attempted, tries)?;
             let name = meta::name(&attempted).to_owned();
             let errors = strategy::validate_create(resource.strategy, &attempted, resource.namespaced);
             if !errors.is_empty() {
                 return Err(Status::invalid(resource.group, resource.kind, &name, &errors));
             }
             self.check_claims(target, &attempted)?;
+            admission.validate(&attempt, &attempted).await?;
+            if tries == 1 {
+                warnings::for_object(resource.kind, &attempted).into_iter().for_each(|warning| context.warn(warning));
+            }
             let stored: Bytes = meta::encode(&attempted).into();
             let target = target.named(&name);
-            if dry_run {
+            if context.dry_run {
                 if target.store.get(&target.key()).is_some() {
                     return Err(Status::already_exists(resource.group, resource.plural, &name));
                 }
@@ -75,7 +87,7 @@ impl Registry {
             match self.backend.commit(&guards, ops).await.map_err(backend_status)? {
                 Outcome::Committed(revision) => return Ok(served(&stored, revision)),
                 Outcome::Refused(now) if now.first().is_some_and(Option::is_some) => {
-                    if !generated || attempt >= GENERATE_TRIES {
+                    if !generated || tries >= GENERATE_TRIES {
                         return Err(Status::already_exists(resource.group, resource.plural, &name));
                     }
                     object = if chooses { object } else { attempted };
@@ -85,7 +97,7 @@ impl Registry {
                 Outcome::Refused(now)
                     if namespace.as_ref().is_some_and(|guard| !guard.holds(now.get(1).and_then(Option::as_ref))) =>
                 {
-                    if attempt >= NAMESPACE_TRIES {
+                    if tries >= NAMESPACE_TRIES {
                         return Err(Status::conflict(
                             resource.group,
                             resource.plural,
@@ -98,7 +110,7 @@ impl Registry {
                 }
                 Outcome::Refused(now) => {
                     let taken = claims.iter().zip(now.iter().skip(claims_from)).filter(|(_, now)| now.is_some());
-                    self.claims_taken(&target, &attempted, taken.map(|(claim, _)| claim), &allocated, attempt)?;
+                    self.claims_taken(&target, &attempted, taken.map(|(claim, _)| claim), &allocated, tries)?;
                     object = if chooses { object } else { attempted };
                 }
             }

@@ -8,10 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use storage::{Guard, Op, Outcome};
 
+use crate::admission::{Attempt, Operation};
 use crate::request::dry_run;
 
 use super::update::holds_back;
-use super::{Current, ListOptions, Registry, Target, backend_status, claim_key, current_of, served};
+use super::{Context, Current, ListOptions, Registry, Target, backend_status, claim_key, current_of, served};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
@@ -65,9 +66,18 @@ impl DeleteOptions {
 
 impl Registry {
     /// What is left: the object while it waits, or a Status that it is gone. The flag tells which.
-    pub async fn delete(&self, target: &Target, options: &DeleteOptions) -> Result<(Bytes, bool), Status> {
+    pub async fn delete(
+        &self,
+        context: &Context,
+        target: &Target,
+        options: &DeleteOptions,
+    ) -> Result<(Bytes, bool), Status> {
         let mut current = self.current(target, false).await?;
+        let admission = self.admission();
         loop {
+            let old = Some(&current.document);
+            let attempt = Attempt { registry: self, context, target, operation: Operation::Delete, old };
+            admission.validate(&attempt, &current.document).await?;
             let marked = match self.mark(target, &current, options) {
                 // The cache may lag behind what the client knows.
                 Err(_) if !current.fresh => {
@@ -112,6 +122,7 @@ impl Registry {
     /// All that match, several at a time. What they were, at the revision of the list.
     pub async fn delete_collection(
         &self,
+        context: &Context,
         target: &Target,
         list: &ListOptions,
         options: &DeleteOptions,
@@ -121,14 +132,15 @@ impl Registry {
         let mut deletions = Vec::with_capacity(listed.entries.len());
         for entry in &listed.entries {
             let (namespace, name) = (entry.namespace().to_owned(), entry.name().to_owned());
-            deletions.push(self.delete_if_there(Target { namespace, name, ..target.clone() }, options).boxed());
+            deletions
+                .push(self.delete_if_there(context, Target { namespace, name, ..target.clone() }, options).boxed());
         }
         futures::stream::iter(deletions).buffer_unordered(16).try_collect::<()>().await?;
         Ok(listed)
     }
 
-    async fn delete_if_there(&self, target: Target, options: &DeleteOptions) -> Result<(), Status> {
-        match self.delete(&target, options).await {
+    async fn delete_if_there(&self, context: &Context, target: Target, options: &DeleteOptions) -> Result<(), Status> {
+        match self.delete(context, &target, options).await {
             Err(status) if status.code == 404 => Ok(()),
             other => other.map(|_| ()),
         }

@@ -4,6 +4,7 @@
 
 mod allocate;
 mod bind;
+mod context;
 mod create;
 mod delete;
 mod observe;
@@ -20,7 +21,10 @@ use bytes::Bytes;
 use serde_json::Value;
 use storage::{Backend, Cache, CacheError, Entry, Kind, Store};
 
+use crate::admission::Admission;
 use crate::attributes::ResourceAttributes;
+
+pub use context::Context;
 
 pub use allocate::{Ranges, ServiceRange};
 pub use delete::DeleteOptions;
@@ -34,6 +38,7 @@ pub struct Registry {
     snapshot: RwLock<Arc<Snapshot>>,
     backend: Arc<dyn Backend>,
     cache: Arc<Cache>,
+    admission: Admission,
     ranges: Ranges,
     /// Seconds that events are kept.
     event_ttl: i64,
@@ -111,12 +116,17 @@ impl Registry {
         catalog: Arc<Catalog>,
         backend: Arc<dyn Backend>,
         cache: Arc<Cache>,
+        admission: Admission,
         ranges: Ranges,
         event_ttl: i64,
     ) -> Arc<Self> {
         let stores = catalog.resources().iter().map(|resource| cache.add(&kind(resource))).collect();
         let snapshot = RwLock::new(Arc::new(Snapshot { catalog, stores }));
-        Arc::new(Self { snapshot, backend, cache, ranges, event_ttl })
+        Arc::new(Self { snapshot, backend, cache, admission, ranges, event_ttl })
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {

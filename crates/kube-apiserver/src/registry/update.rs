@@ -5,12 +5,15 @@ use api::catalog::Rules;
 use api::meta::{self, metadata_mut};
 use api::status::Status;
 use api::strategy;
+use api::warnings;
 use bytes::Bytes;
 use serde_json::Value;
 use storage::{Guard, Op, Outcome};
 
+use crate::admission::{Attempt, Operation};
+
 use super::create::{hold, scope};
-use super::{Current, Registry, Target, backend_status, claim_key, current_of, served};
+use super::{Context, Current, Registry, Target, backend_status, claim_key, current_of, served};
 
 /// Writers of one object get in each other's way; who loses this often is told so.
 const TRIES: usize = 32;
@@ -22,14 +25,14 @@ pub type Change<'a> = &'a (dyn Fn(&Value) -> Result<Value, Status> + Send + Sync
 impl Registry {
     pub async fn update(
         &self,
+        context: &Context,
         target: &Target,
         rules: Rules,
         change: Change<'_>,
-        dry_run: bool,
     ) -> Result<Bytes, Status> {
         let mut current = self.current(target, false).await?;
         for attempt in 1..=TRIES {
-            let decided = self.decide(target, rules, change, &current);
+            let decided = self.decide(context, target, rules, change, &current).await;
             // What a lagging cache makes impossible may be possible, and what it makes needless may be needed.
             let settled = matches!(&decided, Ok(Decided::Write { .. } | Decided::Remove));
             if !settled && !current.fresh {
@@ -38,7 +41,7 @@ impl Registry {
             }
             let (document, chosen) = match decided? {
                 Decided::Unchanged => return Ok(served(&meta::encode(&current.document), current.revision)),
-                Decided::Remove => match self.remove(target, &current, dry_run).await? {
+                Decided::Remove => match self.remove(target, &current, context.dry_run).await? {
                     Ok(()) => return Ok(served(&meta::encode(&current.document), current.revision)),
                     Err(now) => {
                         current = now;
@@ -52,7 +55,7 @@ impl Registry {
             };
             self.check_claims(target, &document)?;
             let stored: Bytes = meta::encode(&document).into();
-            if dry_run {
+            if context.dry_run {
                 return Ok(served(&stored, current.revision));
             }
             let strategy = target.resource().strategy;
@@ -81,16 +84,28 @@ impl Registry {
         Err(Status::stale(resource.group, resource.plural, &target.name))
     }
 
-    fn decide(&self, target: &Target, rules: Rules, change: Change<'_>, current: &Current) -> Result<Decided, Status> {
+    async fn decide(
+        &self,
+        context: &Context,
+        target: &Target,
+        rules: Rules,
+        change: Change<'_>,
+        current: &Current,
+    ) -> Result<Decided, Status> {
         let resource = target.resource();
         let mut document = change(&current.document)?;
         scope(target, &mut document)?;
         check_identity(target, &document, &current.document)?;
         let old = &current.document;
         keep_system_fields(&mut document, old);
+        let attempt = Attempt { registry: self, context, target, operation: Operation::Update, old: Some(old) };
+        let admission = self.admission();
         let errors = match rules {
             Rules::Object => {
                 resource.strategy.default(&mut document);
+                if admission.admit(&attempt, &mut document).await? {
+                    resource.strategy.default(&mut document);
+                }
                 resource.strategy.prepare_for_update(&mut document, old);
                 if resource.generation && spec_changed(&document, old) {
                     let generation = old["metadata"]["generation"].as_i64().unwrap_or(0).saturating_add(1);
@@ -101,6 +116,7 @@ impl Registry {
             Rules::Status => {
                 let mut errors = api::field::Errors::default();
                 api::validation::meta::validate(&document, resource.namespaced, |_| Vec::new(), &mut errors);
+                api::validation::meta::validate_update(&document, old, &mut errors);
                 resource.strategy.validate_status(&document, old, &mut errors);
                 errors
             }
@@ -108,6 +124,10 @@ impl Registry {
         };
         if !errors.is_empty() {
             return Err(Status::invalid(resource.group, resource.kind, &target.name, &errors));
+        }
+        admission.validate(&attempt, &document).await?;
+        if rules == Rules::Object {
+            warnings::for_object(resource.kind, &document).into_iter().for_each(|warning| context.warn(warning));
         }
         if meta::is_deleting(&document) && !holds_back(target, &document) {
             return Ok(Decided::Remove);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::negotiate::{self, Accepted, Form, JSON, accepted, respond};
 use super::objects::{delete_options, partial};
 use super::{Request, Rest};
-use crate::registry::{ListOptions, Listed, Target, VersionMatch, parse};
+use crate::registry::{Context, ListOptions, Listed, Target, VersionMatch, parse};
 use crate::server::{Body, ListBody};
 
 pub(super) fn selectors(request: &Request) -> Result<(Selector, FieldSelector), Status> {
@@ -57,7 +57,8 @@ impl Rest {
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
         let options = delete_options(request, &body)?;
-        let listed = self.registry.delete_collection(target, &list_options(request)?, &options).await?;
+        let context = Context::new(request.attributes.clone(), options.dry_run);
+        let listed = self.registry.delete_collection(&context, target, &list_options(request)?, &options).await?;
         list_response(target, listed, &Accepted { form: Form::Object, yaml: false })
     }
 }

@@ -24,7 +24,7 @@ use prometheus_client::metrics::counter::Counter;
 use crate::attributes::{Attributes, ResourceAttributes, User};
 use crate::authorization::{self, Authorization};
 use crate::kubelet::Kubelets;
-use crate::registry::Registry;
+use crate::registry::{Context, Registry};
 use crate::request::Query;
 use crate::server::Body;
 
@@ -56,6 +56,15 @@ pub struct Request {
     pub query: Query,
     pub raw_query: String,
     pub headers: HeaderMap,
+}
+
+impl Request {
+    /// For a write with these options, such as `CreateOptions`.
+    fn context(&self, options: &str, warnings: Vec<String>) -> Result<Context, Status> {
+        let context = Context::new(self.attributes.clone(), self.query.dry_run(options)?);
+        warnings.into_iter().for_each(|warning| context.warn(warning));
+        Ok(context)
+    }
 }
 
 impl Rest {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::negotiate::{self, Accepted, Form, accepted, encoded};
 use super::{Expected, FieldValidation, Patch, Request, Rest, fit, read, with_warnings};
-use crate::registry::{DeleteOptions, Target, parse};
+use crate::registry::{Context, DeleteOptions, Target, parse};
 use crate::server::Body;
 
 impl Rest {
@@ -37,9 +37,10 @@ impl Rest {
     ) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
         let (object, warnings) = decode(request, &Expected::for_resource(target.resource()), &body)?;
-        let bytes = self.registry.create(target, object, request.query.dry_run("CreateOptions")?).await?;
+        let context = request.context("CreateOptions", warnings)?;
+        let bytes = self.registry.create(&context, target, object).await?;
         let response = shown(target.resource(), StatusCode::CREATED, bytes, &accepted)?;
-        Ok(with_warnings(response, &warnings))
+        Ok(with_warnings(response, &context.warnings()))
     }
 
     pub(super) async fn bind(&self, request: &Request, target: &Target, body: Bytes) -> Result<Response<Body>, Status> {
@@ -50,9 +51,10 @@ impl Rest {
         }
         let annotations = meta::at(&binding, "metadata.annotations").and_then(Value::as_object);
         let uid = meta::text(&binding, "uid");
-        self.registry.bind(target, node, uid, annotations, request.query.dry_run("CreateOptions")?).await?;
+        let context = request.context("CreateOptions", warnings)?;
+        self.registry.bind(&context, target, node, uid, annotations).await?;
         let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-        Ok(with_warnings(negotiate::json(StatusCode::CREATED, &done), &warnings))
+        Ok(with_warnings(negotiate::json(StatusCode::CREATED, &done), &context.warnings()))
     }
 
     pub(super) async fn replace(
@@ -63,11 +65,11 @@ impl Rest {
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
-        let dry_run = request.query.dry_run("UpdateOptions")?;
         let (sent, warnings) = decode(request, &expected(target.resource(), sub), &body)?;
         let change = |current: &Value| Ok(sub.map_or_else(|| sent.clone(), |(_, view)| view.take(current, &sent)));
-        let bytes = self.registry.update(target, rules(sub), &change, dry_run).await?;
-        Ok(with_warnings(viewed(target.resource(), sub, bytes, &accepted)?, &warnings))
+        let context = request.context("UpdateOptions", warnings)?;
+        let bytes = self.registry.update(&context, target, rules(sub), &change).await?;
+        Ok(with_warnings(viewed(target.resource(), sub, bytes, &accepted)?, &context.warnings()))
     }
 
     pub(super) async fn patch(
@@ -78,25 +80,22 @@ impl Rest {
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
-        let dry_run = request.query.dry_run("PatchOptions")?;
+        let context = request.context("PatchOptions", Vec::new())?;
         let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
         let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         let patch = Patch::read(content_type, &body)?;
         let expected = expected(target.resource(), sub);
-        let warnings = std::sync::Mutex::new(Vec::new());
         let change = |current: &Value| {
             let shown = sub.map_or_else(|| current.clone(), |(_, view)| view.show(current));
             let (patched, told) = fit(patch.apply(expected.schema, shown)?, &expected, validation, Vec::new())?;
-            *warnings.lock().expect("no holder panics") = told;
+            told.into_iter().for_each(|warning| context.warn(warning));
             Ok(match sub {
                 None => patched,
                 Some((_, view)) => view.take(current, &patched),
             })
         };
-        let bytes = self.registry.update(target, rules(sub), &change, dry_run).await?;
-        let response = viewed(target.resource(), sub, bytes, &accepted)?;
-        let warnings = warnings.into_inner().expect("no holder panics");
-        Ok(with_warnings(response, &warnings))
+        let bytes = self.registry.update(&context, target, rules(sub), &change).await?;
+        Ok(with_warnings(viewed(target.resource(), sub, bytes, &accepted)?, &context.warnings()))
     }
 
     pub(super) async fn delete(
@@ -106,8 +105,9 @@ impl Rest {
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
         let options = delete_options(request, &body)?;
-        let (bytes, _) = self.registry.delete(target, &options).await?;
-        Ok(encoded(StatusCode::OK, bytes, false))
+        let context = Context::new(request.attributes.clone(), options.dry_run);
+        let (bytes, _) = self.registry.delete(&context, target, &options).await?;
+        Ok(with_warnings(encoded(StatusCode::OK, bytes, false), &context.warnings()))
     }
 }
 

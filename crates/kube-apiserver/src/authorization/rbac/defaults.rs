@@ -10,7 +10,7 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, Subject};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::registry::Registry;
+use crate::registry::{Context, Registry};
 
 const TABLE: &str = include_str!("defaults.txt");
 const GROUP: &str = "rbac.authorization.k8s.io";
@@ -19,20 +19,21 @@ const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
 /// Makes what is missing, and adds what is missing in what is there.
 pub async fn ensure(registry: &Registry) -> Result<(), Status> {
+    let context = Context::of_server();
     for object in objects() {
         let plural = format!("{}s", meta::text_at(&object, "kind").to_lowercase());
         let (namespace, name) = (meta::namespace(&object), meta::name(&object));
         let target = registry.target(GROUP, "v1", &plural, namespace, name)?;
         let current = match registry.get_cached(&target, 0).await {
             Ok(entry) => crate::registry::parse(&entry.bytes)?,
-            Err(status) if status.code == 404 => match registry.create(&target, object.clone(), false).await {
+            Err(status) if status.code == 404 => match registry.create(&context, &target, object.clone()).await {
                 Err(status) if status.reason != "AlreadyExists" => return Err(status),
                 _ => continue,
             },
             Err(status) => return Err(status),
         };
         if completed(&current, &object) != current {
-            registry.update(&target, Rules::Object, &|current| Ok(completed(current, &object)), false).await?;
+            registry.update(&context, &target, Rules::Object, &|current| Ok(completed(current, &object))).await?;
         }
     }
     Ok(())

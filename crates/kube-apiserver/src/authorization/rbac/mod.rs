@@ -1,20 +1,22 @@
 //! RBAC: who is bound to a role may do what its rules say. Follows the four kinds in the watch cache; a request waits for nothing.
 
+mod cover;
 pub mod defaults;
 mod policy;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use async_trait::async_trait;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::{Authorizer, Decision};
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, User};
 use crate::registry::{Observed, Registry};
 
+pub use cover::covers;
 pub(super) use policy::permits;
 use policy::{Key, Policy};
 
@@ -26,8 +28,7 @@ pub struct Rbac(Arc<RwLock<Policy>>);
 #[async_trait]
 impl Authorizer for Rbac {
     async fn authorize(&self, attributes: &Attributes) -> Decision {
-        let policy = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if policy.allows(attributes) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
+        if self.read().allows(attributes) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
     }
 }
 
@@ -82,6 +83,15 @@ impl Rbac {
         registry.observe(&target, token, tell).await;
     }
 
+    /// The rules that a user has in a namespace; without one, in the cluster.
+    pub fn rules_for(&self, user: &User, namespace: &str) -> Vec<PolicyRule> {
+        self.read().rules(user, namespace).cloned().collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Policy> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change(&self, change: impl FnOnce(&mut Policy)) {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
     }
@@ -91,7 +101,7 @@ fn role<K: DeserializeOwned>(
     policy: &mut Policy,
     bytes: &[u8],
     there: bool,
-    parts: fn(K) -> (ObjectMeta, Option<Vec<k8s_openapi::api::rbac::v1::PolicyRule>>),
+    parts: fn(K) -> (ObjectMeta, Option<Vec<PolicyRule>>),
 ) {
     // What is stored has been validated.
     let Ok(object) = serde_json::from_slice::<K>(bytes) else { return };

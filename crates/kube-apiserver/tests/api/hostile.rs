@@ -1,10 +1,8 @@
 //! What clients must not be able to do: two tables of hostile inputs, one of bodies and one of parameters, against every verb of
 //! every row of the catalog. Each answer is a Status, and what is stored stays as it is.
 
-mod common;
-
+use crate::common::Api;
 use api::catalog::{Catalog, Served};
-use common::Api;
 use serde_json::{Value, json};
 
 const JSON_PATCH: &str = "application/json-patch+json";

@@ -1,4 +1,4 @@
-//! kube-apiserver's REST in this process, on the store's twin in memory: requests in, answers out, no network.
+//! Requests in, answers out, no network.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use api::catalog::Catalog;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full};
+use kube_apiserver::admission::Admission;
 use kube_apiserver::attributes::User;
 use kube_apiserver::authorization::{AlwaysAllow, Authorization};
 use kube_apiserver::registry::{Ranges, Registry};
@@ -14,31 +15,37 @@ use serde_json::{Value, json};
 use storage::{Cache, Memory};
 
 pub struct Api {
+    pub registry: Arc<Registry>,
     pub rest: Arc<Rest>,
-}
-
-/// Who may do everything.
-fn admin() -> Arc<User> {
-    Arc::new(User { name: "admin".into(), groups: vec!["system:masters".into()], ..User::default() })
+    pub user: Arc<User>,
 }
 
 /// Status code and body.
 pub type Answer = (u16, Vec<u8>);
 
+fn user(name: &str, groups: &[&str]) -> Arc<User> {
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    Arc::new(User { name: name.into(), groups, ..User::default() })
+}
+
 impl Api {
-    /// With the namespaces that every cluster has.
+    /// Asked by somebody who may do everything, where everything is allowed.
     pub async fn start() -> Self {
+        Self::start_with(Authorization::new(vec![Arc::new(AlwaysAllow)]), Admission::default()).await
+    }
+
+    /// With the namespaces that every cluster has.
+    pub async fn start_with(authorization: Authorization, admission: Admission) -> Self {
         let backend = Memory::new();
         let catalog = Catalog::builtin();
         let cache = Cache::start(backend.clone());
         let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
-        let registry = Registry::new(catalog, backend, cache.clone(), ranges, 3600);
+        let registry = Registry::new(catalog, backend, cache.clone(), admission, ranges, 3600);
         cache.ready().await;
-        let authorization = Authorization::new(vec![Arc::new(AlwaysAllow)]);
         let health = daemon::Health::unbound();
-        let api = Self {
-            rest: Arc::new(Rest::new(registry, authorization, None, health, "127.0.0.1:6443".parse().unwrap())),
-        };
+        let address = "127.0.0.1:6443".parse().unwrap();
+        let rest = Arc::new(Rest::new(registry.clone(), authorization, None, health, address));
+        let api = Self { registry, rest, user: user("admin", &["system:masters"]) };
         for name in api::strategy::SYSTEM_NAMESPACES {
             let namespace = json!({"metadata": {"name": name}});
             let (code, body) = api.json("POST", "/api/v1/namespaces", &namespace).await;
@@ -47,10 +54,16 @@ impl Api {
         api
     }
 
+    /// The same API, asked by somebody else.
+    pub fn by(&self, name: &str, groups: &[&str]) -> Self {
+        Self { registry: self.registry.clone(), rest: self.rest.clone(), user: user(name, groups) }
+    }
+
     pub async fn call(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Answer {
         let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, content_type);
         let request = request.body(Full::new(Bytes::copy_from_slice(body)));
-        let response = self.rest.handle(admin(), request.unwrap_or_else(|e| panic!("{path}: {e}"))).await;
+        let request = request.unwrap_or_else(|e| panic!("{path}: {e}"));
+        let response = self.rest.handle(self.user.clone(), request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap_or_else(|e| panic!("{method} {path}: {e}")).to_bytes();
         (parts.status.as_u16(), body.to_vec())

@@ -1,0 +1,5 @@
+//! kube-apiserver's REST in one process, on the store's twin in memory.
+
+mod common;
+mod hostile;
+mod users;
