@@ -4,6 +4,7 @@
 mod binding;
 mod calls;
 mod config;
+mod discovery;
 mod error;
 mod events;
 mod leader;
@@ -16,6 +17,7 @@ pub mod testing;
 pub use binding::{Binder, BinderTask, Binding};
 pub use calls::{Client, Listed, Patch, Selectors};
 pub use config::{ClientConfig, ClientFlags, ConfigError};
+pub use discovery::{ApiResource, Discoverer, Discovery};
 pub use error::{Error, Result};
 pub use events::{EventRecorder, EventType, Recording, object_reference};
 pub use leader::{Grant, LeaderElection, LeaderFlags, Leadership, LostLeadership, Terms, Timing};

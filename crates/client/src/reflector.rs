@@ -118,12 +118,16 @@ impl<K: Stored> Reflector<K> {
             Ok(batches) => batches,
             Err(error) => return (state.broken(Broken::by(&error)), Some(error)),
         };
-        self.store.set_live(true);
         let mut progressed = false;
         loop {
             match batches.message().await {
                 Ok(Some(batch)) => {
+                    let synced = batch.synced;
                     state = self.apply(state, batch);
+                    // Not before what was missed is here.
+                    if synced {
+                        self.store.set_live(true);
+                    }
                     if !progressed {
                         progressed = true;
                         *failures = 0;

@@ -260,9 +260,30 @@ fn merge(into: &mut Value, patch: Value) {
 
 #[tonic::async_trait]
 impl Resources for Peer {
+    type DiscoverStream = Batches<pb::Discovery>;
     type ListStream = Batches<pb::ListBatch>;
     type WatchStream = Batches<WatchBatch>;
     type BindPodsStream = Batches<pb::PodBindingResult>;
+
+    async fn discover(&self, _: Request<pb::DiscoverRequest>) -> Reply<Self::DiscoverStream> {
+        let state = self.begin("discover", "")?;
+        drop(state);
+        let resource = |resource: &Arc<api::catalog::Resource>| {
+            let stored = resource.stored();
+            pb::ApiResource {
+                group: stored.group.into(),
+                version: stored.version.into(),
+                resource: resource.plural.into(),
+                kind: stored.kind.into(),
+                namespaced: resource.namespaced,
+                verbs: resource.verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+            }
+        };
+        let resources = api::catalog::Catalog::builtin().resources().iter().map(resource).collect();
+        // It does not change, so the stream says it once and stays.
+        let answers = tokio_stream::once(Ok(pb::Discovery { resources })).chain(tokio_stream::pending());
+        Ok(Response::new(Box::pin(answers)))
+    }
 
     async fn get(&self, request: Request<pb::Resource>) -> Reply<Object> {
         let resource = request.into_inner();

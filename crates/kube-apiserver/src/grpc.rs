@@ -3,18 +3,19 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use api::catalog::{Handler, Rules, Subresource, View};
+use api::catalog::{Catalog, Handler, Rules, Subresource, View};
 use api::schema::decode::read_json;
 use api::selector::{FieldSelector, Selector};
 use api::status::Status;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use rpc::resource::{
-    DeleteRequest, ListBatch, ListRequest, Object, PatchRequest, PodBinding, PodBindingResult, Resource, WatchBatch,
-    WatchEvent, WatchRequest, WriteRequest, patch_request, resources_server::Resources, watch_event,
+    ApiResource, DeleteRequest, DiscoverRequest, Discovery, ListBatch, ListRequest, Object, PatchRequest, PodBinding,
+    PodBindingResult, Resource, WatchBatch, WatchEvent, WatchRequest, WriteRequest, patch_request,
+    resources_server::Resources, watch_event,
 };
 use serde_json::Value;
-use storage::{EventType, Watcher};
+use storage::{EventType, Seen, Watcher};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Streaming};
@@ -84,6 +85,21 @@ impl Grpc {
     }
 }
 
+fn discovery(catalog: &Catalog) -> Discovery {
+    let resource = |resource: &Arc<api::catalog::Resource>| {
+        let stored = resource.stored();
+        ApiResource {
+            group: stored.group.into(),
+            version: stored.version.into(),
+            resource: resource.plural.into(),
+            kind: stored.kind.into(),
+            namespaced: resource.namespaced,
+            verbs: resource.verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+        }
+    };
+    Discovery { resources: catalog.resources().iter().map(resource).collect() }
+}
+
 /// Who calls: authentication has put it there before the call came here.
 fn user<T>(request: &Request<T>) -> Result<Arc<User>, tonic::Status> {
     let user = request.extensions().get::<Arc<User>>().cloned();
@@ -150,6 +166,14 @@ fn batches(entries: Vec<Entry>) -> Vec<Vec<Bytes>> {
 
 #[async_trait::async_trait]
 impl Resources for Grpc {
+    type DiscoverStream = BoxStream<Discovery>;
+    async fn discover(&self, request: Request<DiscoverRequest>) -> Reply<Self::DiscoverStream> {
+        let user = user(&request)?;
+        let attributes = Attributes { user, verb: "get", path: "/apis".into(), resource: None };
+        self.authorization.check(&attributes).await.map_err(status)?;
+        Ok(Response::new(Box::pin(self.registry.catalogs().map(|catalog| Ok(discovery(&catalog))))))
+    }
+
     async fn get(&self, request: Request<Resource>) -> Reply<Object> {
         let user = user(&request)?;
         let (_, target, _) = self.target(&user, "get", Some(request.into_inner())).await?;
@@ -179,8 +203,8 @@ impl Resources for Grpc {
         let filter = self.registry.filter(&target, &labels, &fields).map_err(status)?;
         let (initial, watcher) = if request.resource_version > 0 {
             let after = request.resource_version;
-            let watcher = self.registry.watch(&target, filter, after).await.map_err(status)?;
-            (vec![WatchBatch { events: Vec::new(), revision: after, synced: true }], watcher)
+            let mut watcher = self.registry.resume(&target, filter, after).await.map_err(status)?;
+            (missed(&mut watcher)?, watcher)
         } else {
             let (listed, watcher) = self.registry.list_and_watch(&target, filter, None).await.map_err(status)?;
             let mut batches: Vec<WatchBatch> = batches(listed.entries)
@@ -318,6 +342,20 @@ async fn bind(registry: &Registry, user: Arc<User>, binding: &PodBinding) -> Res
     registry.bind(&context, &pod, &binding.node, &binding.uid, None).await
 }
 
+/// What has happened since the revision of a resumed watch: with the last batch its reader is as far as etcd was when it asked.
+fn missed(watcher: &mut Watcher) -> Result<Vec<WatchBatch>, tonic::Status> {
+    let mut batches = Vec::new();
+    loop {
+        let (events, revision) =
+            watcher.bookmark(WATCH_BATCH).map_err(|ended| status(Status::expired(ended.to_string())))?;
+        let synced = events.is_empty();
+        batches.push(batch(events, revision, synced));
+        if synced {
+            return Ok(batches);
+        }
+    }
+}
+
 fn changes(watcher: Watcher) -> impl Stream<Item = Result<WatchBatch, tonic::Status>> + Send {
     futures::stream::unfold(Some(watcher), |watcher| async move {
         let mut watcher = watcher?;
@@ -327,15 +365,18 @@ fn changes(watcher: Watcher) -> impl Stream<Item = Result<WatchBatch, tonic::Sta
             Err(ended) => return Some((Err(tonic::Status::unavailable(ended.to_string())), None)),
         };
         let revision = events.last().map_or(0, |(_, last)| last.revision);
-        let event = |(kind, event): (EventType, Arc<storage::Event>)| {
-            let r#type = match kind {
-                EventType::Added => watch_event::Type::Added,
-                EventType::Modified => watch_event::Type::Modified,
-                EventType::Deleted => watch_event::Type::Deleted,
-            };
-            WatchEvent { r#type: r#type.into(), json: event.object(kind) }
-        };
-        let events = events.into_iter().map(event).collect();
-        Some((Ok(WatchBatch { events, revision, synced: true }), Some(watcher)))
+        Some((Ok(batch(events, revision, true)), Some(watcher)))
     })
+}
+
+fn batch(events: Vec<Seen>, revision: i64, synced: bool) -> WatchBatch {
+    let event = |(kind, event): Seen| {
+        let r#type = match kind {
+            EventType::Added => watch_event::Type::Added,
+            EventType::Modified => watch_event::Type::Modified,
+            EventType::Deleted => watch_event::Type::Deleted,
+        };
+        WatchEvent { r#type: r#type.into(), json: event.object(kind) }
+    };
+    WatchBatch { events: events.into_iter().map(event).collect(), revision, synced }
 }

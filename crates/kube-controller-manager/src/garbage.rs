@@ -7,30 +7,32 @@ mod sources;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
-use client::{Client, Error, Next, PartialObject, Patch, WorkQueue};
+use client::{Client, Discovery, Error, Next, PartialObject, Patch, WorkQueue};
 use daemon::LogOnce;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ObjectMeta, OwnerReference, Preconditions};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use self::plan::{Action, Finalizing, OwnerState, finalizing, owner_state, plan};
-use self::sources::View;
-pub use self::sources::{Source, trim};
-use crate::{
-    catalog,
-    model::{name, namespace, uid},
-};
+pub use self::sources::Source;
+use self::sources::{OnChange, Sources, View};
+use crate::model::{name, namespace, uid};
 
 /// So many owners are remembered to have gone; a uid never comes back.
 const REMEMBERED: usize = 4096;
+/// Who depends on whom is only known when all mirrors are full; then it is asked again.
+const BEHIND: Duration = Duration::from_millis(200);
 
 #[derive(Clone)]
 pub struct GarbageCollector {
     client: Client,
-    sources: Arc<Vec<Source>>,
+    sources: Sources,
+    discovery: Discovery,
+    on_change: OnChange,
     /// By uid.
     queue: WorkQueue<String>,
     gone: Arc<Mutex<HashSet<String>>>,
@@ -38,19 +40,24 @@ pub struct GarbageCollector {
 }
 
 impl GarbageCollector {
-    pub fn new(client: &Client, sources: Vec<Source>) -> Self {
-        let this = Self {
-            client: client.clone(),
-            sources: Arc::new(sources),
-            queue: WorkQueue::default(),
-            gone: Arc::default(),
-            log: Arc::default(),
-        };
-        for source in this.sources.iter() {
-            let watcher = this.clone();
-            source.watch(Arc::new(move |before, after| watcher.changed(before, after)));
-        }
-        this
+    /// `given`: mirrors that others have. All other resources are mirrored here.
+    pub fn new(client: &Client, discovery: &Discovery, given: Vec<Source>) -> Self {
+        let queue = WorkQueue::default();
+        let later: Arc<OnceLock<Sources>> = Arc::default();
+        let (of_sources, told) = (later.clone(), queue.clone());
+        let on_change: OnChange = Arc::new(move |before, after| {
+            if let Some(sources) = of_sources.get() {
+                changed(sources, &told, before, after);
+            }
+        });
+        let sources = later.get_or_init(|| Sources::new(given, &on_change)).clone();
+        let discovery = discovery.clone();
+        Self { client: client.clone(), sources, discovery, on_change, queue, gone: Arc::default(), log: Arc::default() }
+    }
+
+    /// Mirrors what other controllers do not, from the start: leadership then finds them full.
+    pub async fn mirror(self, token: CancellationToken) {
+        self.sources.follow(self.client, self.discovery, self.on_change, token).await;
     }
 
     pub async fn run(self, workers: usize, token: CancellationToken) {
@@ -62,41 +69,11 @@ impl GarbageCollector {
         self.queue.run("garbage collector, uid", workers, token, work).await;
     }
 
-    fn find(&self, uid: &str) -> Option<View> {
-        self.sources.iter().find_map(|source| source.by_uid(uid))
-    }
-
-    fn dependents(&self, owner: &str) -> Vec<View> {
-        self.sources.iter().flat_map(|source| source.by_owner(owner)).collect()
-    }
-
-    fn changed(&self, before: Option<&ObjectMeta>, after: Option<&ObjectMeta>) {
-        let owners =
-            |meta: Option<&ObjectMeta>| meta.and_then(|meta| meta.owner_references.clone()).unwrap_or_default();
-        let (old, new) = (owners(before), owners(after));
-        if let Some(after) = after {
-            let owners_differ = old != new;
-            if owners_differ || finalizing(after).is_some() {
-                self.queue.add(uid(after).to_owned());
-            }
-        } else if let Some(before) = before {
-            for dependent in self.dependents(uid(before)) {
-                self.queue.add(uid(dependent.meta()).to_owned());
-            }
-        }
-        // An owner that waits for its dependents has one less, or one that it need not wait for.
-        if old != new {
-            for owner in old {
-                let waits = |view: &View| finalizing(view.meta()) == Some(Finalizing::Foreground);
-                if self.find(&owner.uid).as_ref().is_some_and(waits) {
-                    self.queue.add(owner.uid);
-                }
-            }
-        }
-    }
-
     async fn sync(&self, uid: &str) -> Result<Next, Error> {
-        let Some(item) = self.find(uid) else { return Ok(Next::Done) };
+        if self.sources.behind().is_some() || !self.discovery.is_known() {
+            return Ok(Next::After(BEHIND));
+        }
+        let Some(item) = self.sources.by_uid(uid) else { return Ok(Next::Done) };
         let done = match finalizing(item.meta()) {
             Some(Finalizing::Orphan) => self.orphan(&item).await,
             Some(Finalizing::Foreground) => self.wait_for_dependents(&item).await,
@@ -117,7 +94,7 @@ impl GarbageCollector {
         for owner in item.meta().owner_references.iter().flatten() {
             owners.push((owner.clone(), self.state_of(owner, namespace(item.meta())).await?));
         }
-        let has_dependents = !self.dependents(uid(item.meta())).is_empty();
+        let has_dependents = !self.sources.by_owner(uid(item.meta())).is_empty();
         match plan(item.meta(), &owners, has_dependents) {
             Action::Keep => Ok(()),
             Action::Delete(policy) => {
@@ -128,21 +105,21 @@ impl GarbageCollector {
                     ..Default::default()
                 };
                 let (namespace, name) = (namespace(item.meta()), name(item.meta()));
-                tracing::debug!("{} {namespace}/{name}: its owners have gone", item.entry.resource);
-                self.client.delete_resource(item.entry.resource, namespace, name, &options).await
+                tracing::debug!("{} {namespace}/{name}: its owners have gone", item.resource);
+                self.client.delete_resource(item.resource, namespace, name, &options).await
             }
             Action::KeepOwners(remaining) => self.patch(item, json!({"ownerReferences": remaining})).await,
         }
     }
 
     async fn state_of(&self, owner: &OwnerReference, namespace: &str) -> Result<OwnerState, Error> {
-        if let Some(view) = self.find(&owner.uid) {
+        if let Some(view) = self.sources.by_uid(&owner.uid) {
             return Ok(owner_state(view.meta()));
         }
         if self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(&owner.uid) {
             return Ok(OwnerState::Absent);
         }
-        let Some(entry) = catalog::find(&owner.api_version, &owner.kind) else {
+        let Some(entry) = self.discovery.clone().of_kind(&owner.api_version, &owner.kind).await else {
             let kind = format!("{} {}", owner.api_version, owner.kind);
             self.log.trouble(format_args!("owners of kind {kind} are not known, and therefore are not collected for"));
             return Ok(OwnerState::Solid);
@@ -164,7 +141,7 @@ impl GarbageCollector {
     /// The dependents lose the owner, and then it goes without them.
     async fn orphan(&self, item: &View) -> Result<(), Error> {
         let owner = uid(item.meta());
-        for dependent in self.dependents(owner) {
+        for dependent in self.sources.by_owner(owner) {
             let mut remaining = dependent.meta().owner_references.clone().unwrap_or_default();
             remaining.retain(|one| one.uid != owner);
             match self.patch(&dependent, json!({"ownerReferences": remaining})).await {
@@ -178,7 +155,7 @@ impl GarbageCollector {
     /// The owner goes when those dependents have gone that block it; they see themselves that it waits.
     async fn wait_for_dependents(&self, item: &View) -> Result<(), Error> {
         let owner = uid(item.meta());
-        let dependents = self.dependents(owner);
+        let dependents = self.sources.by_owner(owner);
         let blocks = |view: &View| {
             let mut owners = view.meta().owner_references.iter().flatten();
             owners.any(|one| one.uid == owner && one.block_owner_deletion == Some(true))
@@ -203,8 +180,32 @@ impl GarbageCollector {
         let meta = item.meta();
         metadata["uid"] = json!(meta.uid);
         metadata["resourceVersion"] = json!(meta.resource_version);
-        let (resource, patch) = (item.entry.resource, json!({"metadata": metadata}));
+        let (resource, patch) = (item.resource, json!({"metadata": metadata}));
         self.client.patch_resource(resource, namespace(meta), name(meta), Patch::Merge, &patch, "").await.map(drop)
+    }
+}
+
+fn changed(sources: &Sources, queue: &WorkQueue<String>, before: Option<&ObjectMeta>, after: Option<&ObjectMeta>) {
+    let owners = |meta: Option<&ObjectMeta>| meta.and_then(|meta| meta.owner_references.clone()).unwrap_or_default();
+    let (old, new) = (owners(before), owners(after));
+    if let Some(after) = after {
+        let owners_differ = old != new;
+        if owners_differ || finalizing(after).is_some() {
+            queue.add(uid(after).to_owned());
+        }
+    } else if let Some(before) = before {
+        for dependent in sources.by_owner(uid(before)) {
+            queue.add(uid(dependent.meta()).to_owned());
+        }
+    }
+    // An owner that waits for its dependents has one less, or one that it need not wait for.
+    if old != new {
+        for owner in old {
+            let waits = |view: &View| finalizing(view.meta()) == Some(Finalizing::Foreground);
+            if sources.by_uid(&owner.uid).as_ref().is_some_and(waits) {
+                queue.add(owner.uid);
+            }
+        }
     }
 }
 

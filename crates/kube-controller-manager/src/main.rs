@@ -1,5 +1,4 @@
 //! kube-controller-manager: makes the cluster what its objects say. This file only wires.
-mod catalog;
 mod endpoints;
 mod garbage;
 mod manager;

@@ -1,14 +1,14 @@
 //! Which controllers there are, and what they share: mirrors of the API, and the permission to work.
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use client::{Client, EventRecorder, Object, PartialObject, Reflector, ResourceRef, Store, Stored, Terms};
+use client::{Client, Discovery, EventRecorder, Object, Reflector, Store, Stored, Terms};
 use daemon::Supervisor;
-use k8s_openapi::api::{coordination::v1::Lease, core::v1 as core, rbac::v1 as rbac};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1 as core};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     endpoints::EndpointsController,
-    garbage::{GarbageCollector, Source, trim},
+    garbage::{GarbageCollector, Source},
     namespaces::Namespaces,
     node::{cidr::CidrSet, health::Grace, ipam::Ipam, lifecycle::Lifecycle},
     options::Options,
@@ -60,6 +60,8 @@ impl<'a> Manager<'a> {
     /// Spawns all controllers; they wait for the permission to work.
     pub fn spawn_controllers(&mut self, options: &Options, ranges: Vec<CidrSet>) {
         let client = self.client.clone();
+        let (discovery, discoverer) = Discovery::new(&client);
+        self.supervisor.spawn("discovery", discoverer.run(self.supervisor.token()));
         let pods = self.mirror("pods", stores::pods(Reflector::of(&client, core::Pod::RESOURCE)));
         let services = self.mirror("services", stores::services(Reflector::new(&client)));
         let endpoints = self.mirror("endpoints", stores::owned(Reflector::<core::Endpoints>::new(&client)));
@@ -96,19 +98,11 @@ impl<'a> Manager<'a> {
         self.spawn("endpoint", move |term| controller.clone().run(workers, term));
 
         let namespaces = self.mirror("namespaces", stores::owned(Reflector::<core::Namespace>::new(&client)));
-        let controller = Namespaces::new(&client, &namespaces);
+        let controller = Namespaces::new(&client, &discovery, &namespaces);
         let workers = options.concurrent_namespace_syncs;
         self.spawn("namespace", move |term| controller.clone().run(workers, term));
 
-        let configs = self.mirror("configmaps", metadata(&client, core::ConfigMap::RESOURCE));
-        let secrets = self.mirror("secrets", metadata(&client, core::Secret::RESOURCE));
-        let roles = self.mirror("roles", metadata(&client, rbac::Role::RESOURCE));
-        let role_bindings = self.mirror("rolebindings", metadata(&client, rbac::RoleBinding::RESOURCE));
-        let cluster_roles = self.mirror("clusterroles", metadata(&client, rbac::ClusterRole::RESOURCE));
-        let cluster_bindings =
-            self.mirror("clusterrolebindings", metadata(&client, rbac::ClusterRoleBinding::RESOURCE));
-        // Events are not among them: they go by their age.
-        let sources = vec![
+        let given = vec![
             Source::of(core::Pod::RESOURCE, &pods),
             Source::new(&controllers),
             Source::new(&services),
@@ -116,14 +110,9 @@ impl<'a> Manager<'a> {
             Source::new(&nodes),
             Source::new(&leases),
             Source::new(&namespaces),
-            Source::of(core::ConfigMap::RESOURCE, &configs),
-            Source::of(core::Secret::RESOURCE, &secrets),
-            Source::of(rbac::Role::RESOURCE, &roles),
-            Source::of(rbac::RoleBinding::RESOURCE, &role_bindings),
-            Source::of(rbac::ClusterRole::RESOURCE, &cluster_roles),
-            Source::of(rbac::ClusterRoleBinding::RESOURCE, &cluster_bindings),
         ];
-        let collector = GarbageCollector::new(&client, sources);
+        let collector = GarbageCollector::new(&client, &discovery, given);
+        self.supervisor.spawn("mirrors of the garbage collector", collector.clone().mirror(self.supervisor.token()));
         let workers = options.concurrent_gc_syncs;
         self.spawn("garbagecollector", move |term| collector.clone().run(workers, term));
 
@@ -170,9 +159,4 @@ impl<'a> Manager<'a> {
             }
         });
     }
-}
-
-/// A mirror of what owns what, and of nothing else.
-fn metadata(client: &Client, resource: ResourceRef) -> Reflector<PartialObject> {
-    stores::owned(Reflector::of(client, resource)).trim(trim)
 }

@@ -1,7 +1,7 @@
 //! Namespaces that are being deleted: all that lies in them goes first, then the namespace itself.
 use std::time::Duration;
 
-use client::{Client, Error, Next, PartialObject, ResourceRef, Selectors, Store, WorkQueue};
+use client::{ApiResource, Client, Discovery, Error, Next, PartialObject, ResourceRef, Selectors, Store, WorkQueue};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{Namespace, NamespaceCondition, NamespaceStatus},
@@ -9,10 +9,7 @@ use k8s_openapi::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    catalog::CATALOG,
-    model::{name, uid},
-};
+use crate::model::{name, uid};
 
 /// What keeps the namespace until its content has gone.
 const FINALIZER: &str = "kubernetes";
@@ -22,6 +19,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Namespaces {
     client: Client,
+    discovery: Discovery,
     namespaces: Store<Namespace>,
     queue: WorkQueue<String>,
 }
@@ -120,9 +118,10 @@ fn conditions(old: &[NamespaceCondition], left: &Left, now: Timestamp) -> Vec<Na
 }
 
 impl Namespaces {
-    pub fn new(client: &Client, namespaces: &Store<Namespace>) -> Self {
+    pub fn new(client: &Client, discovery: &Discovery, namespaces: &Store<Namespace>) -> Self {
         let queue = WorkQueue::default();
-        let this = Self { client: client.clone(), namespaces: namespaces.clone(), queue };
+        let discovery = discovery.clone();
+        let this = Self { client: client.clone(), discovery, namespaces: namespaces.clone(), queue };
         let queue = this.queue.clone();
         namespaces.on_change(move |change| {
             if let Some(namespace) = change.after()
@@ -175,7 +174,9 @@ impl Namespaces {
     /// Asks for the deletion of all that is in the namespace, and tells what is still there.
     async fn empty(&self, namespace: &str) -> Left {
         let mut left = Left::default();
-        for entry in CATALOG.iter().filter(|entry| entry.namespaced) {
+        let resources = self.discovery.clone().resources().await;
+        let wanted = |one: &&ApiResource| one.namespaced && one.can("list") && one.can("delete");
+        for entry in resources.iter().filter(wanted) {
             if let Err(error) = self.empty_of(namespace, entry.resource, &mut left).await {
                 left.failures.push(format!("{}: {error}", entry.resource));
             }

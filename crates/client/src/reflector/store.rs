@@ -179,6 +179,11 @@ impl<K: Stored> Store<K> {
         let _ = synced.wait_for(|synced| *synced).await;
     }
 
+    /// The first list is in, and the watch runs.
+    pub fn is_live(&self) -> bool {
+        self.is_synced() && *self.inner.live.borrow()
+    }
+
     /// Waits until the first list is in and the watch runs. After an outage the mirror is old until then.
     pub async fn wait_live(&self) {
         self.wait_synced().await;

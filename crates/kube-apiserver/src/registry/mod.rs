@@ -12,14 +12,17 @@ mod read;
 mod update;
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use api::catalog::{Catalog, Resource, Served};
 use api::status::Status;
 use api::strategy::Claim;
 use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use serde_json::Value;
 use storage::{Backend, Cache, CacheError, Entry, Kind, Store};
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
 
 use crate::admission::Admission;
 use crate::attributes::ResourceAttributes;
@@ -35,7 +38,7 @@ pub use read::{ListOptions, Listed, VersionMatch};
 const ROOT: &str = "/registry";
 
 pub struct Registry {
-    snapshot: RwLock<Arc<Snapshot>>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
     backend: Arc<dyn Backend>,
     cache: Arc<Cache>,
     admission: Admission,
@@ -121,7 +124,7 @@ impl Registry {
         event_ttl: i64,
     ) -> Arc<Self> {
         let stores = catalog.resources().iter().map(|resource| cache.add(&kind(resource))).collect();
-        let snapshot = RwLock::new(Arc::new(Snapshot { catalog, stores }));
+        let snapshot = watch::Sender::new(Arc::new(Snapshot { catalog, stores }));
         Arc::new(Self { snapshot, backend, cache, admission, ranges, event_ttl })
     }
 
@@ -130,7 +133,7 @@ impl Registry {
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot.borrow().clone()
     }
 
     /// The resources as they are now.
@@ -138,9 +141,14 @@ impl Registry {
         self.snapshot().catalog.clone()
     }
 
+    /// The resources as they are now, and again whenever they have changed.
+    pub fn catalogs(&self) -> impl Stream<Item = Arc<Catalog>> + Send + 'static {
+        WatchStream::new(self.snapshot.subscribe()).map(|snapshot| snapshot.catalog.clone())
+    }
+
     /// Serves the resources of this catalog from now on. What stays keeps its store and its watches; the watches of what goes end.
     pub fn serve(&self, catalog: Arc<Catalog>) {
-        let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.snapshot();
         let before = snapshot.catalog.resources().iter().zip(&snapshot.stores);
         let mut before: HashMap<_, _> =
             before.map(|(resource, store)| ((resource.qualified(), resource.selectable), store.clone())).collect();
@@ -150,7 +158,7 @@ impl Registry {
         });
         let stores = stores.collect();
         before.values().for_each(|store| self.cache.remove(store));
-        *snapshot = Arc::new(Snapshot { catalog, stores });
+        self.snapshot.send_replace(Arc::new(Snapshot { catalog, stores }));
     }
 
     /// A resource in one of its versions, or one object of it. Only what has namespaces lies in one.

@@ -138,6 +138,12 @@ impl Registry {
         Ok((page(list.revision, list.entries, 0), watcher))
     }
 
+    /// Every change after a version, from a store that is as fresh as etcd.
+    pub async fn resume(&self, target: &Target, filter: Filter, after: i64) -> Result<Watcher, Status> {
+        target.store.catch_up().await.map_err(cache_status)?;
+        self.watch(target, filter, after).await
+    }
+
     /// Every change after a version.
     pub async fn watch(&self, target: &Target, filter: Filter, after: i64) -> Result<Watcher, Status> {
         target.store.wait_for(after.max(1)).await.map_err(cache_status)?;

@@ -25,21 +25,18 @@ fn start(peer: &Peer) -> Client {
     let (client, token) = (peer.client(), CancellationToken::new());
     let pods = stores::pods(Reflector::of(&client, Pod::RESOURCE));
     let controllers = stores::replication_controllers(Reflector::new(&client));
-    let configs = stores::owned(Reflector::<PartialObject>::of(&client, ConfigMap::RESOURCE));
-    let sources = vec![
-        Source::of(Pod::RESOURCE, &pods.store()),
-        Source::new(&controllers.store()),
-        Source::of(ConfigMap::RESOURCE, &configs.store()),
-    ];
-    let collector = GarbageCollector::new(&client, sources);
-    let stores = (pods.store(), controllers.store(), configs.store());
+    let (discovery, discoverer) = Discovery::new(&client);
+    // Config maps are mirrored by the collector itself.
+    let given = vec![Source::of(Pod::RESOURCE, &pods.store()), Source::new(&controllers.store())];
+    let collector = GarbageCollector::new(&client, &discovery, given);
+    let stores = (pods.store(), controllers.store());
+    tokio::spawn(discoverer.run(token.clone()));
+    tokio::spawn(collector.clone().mirror(token.clone()));
     tokio::spawn(pods.run(token.clone()));
     tokio::spawn(controllers.run(token.clone()));
-    tokio::spawn(configs.run(token.clone()));
     tokio::spawn(async move {
         stores.0.wait_synced().await;
         stores.1.wait_synced().await;
-        stores.2.wait_synced().await;
         collector.run(4, token).await;
     });
     client

@@ -39,8 +39,10 @@ async fn content_goes_before_the_namespace() {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "spec": {"finalizers": ["kubernetes"]},
         "metadata": {"name": "gone", "deletionTimestamp": "2026-01-01T00:00:00Z"}});
     peer.put::<Namespace>(&serde_json::from_value(namespace).unwrap());
+    let (discovery, discoverer) = Discovery::new(&client);
     let reflector = Reflector::new(&client);
-    let namespaces = Namespaces::new(&client, &reflector.store());
+    let namespaces = Namespaces::new(&client, &discovery, &reflector.store());
+    tokio::spawn(discoverer.run(CancellationToken::new()));
     tokio::spawn(reflector.run(CancellationToken::new()));
     tokio::spawn(namespaces.run(1, CancellationToken::new()));
     tokio::time::sleep(Duration::from_secs(20)).await;
