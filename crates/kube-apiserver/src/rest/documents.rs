@@ -11,7 +11,8 @@ use http::{Method, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use super::negotiate::{self, respond, wants_aggregated};
+use super::codec::{self, respond};
+use super::negotiate::wants_aggregated;
 use super::{Request, Rest};
 use crate::server::Body;
 
@@ -41,7 +42,7 @@ impl Rest {
         if request.method != Method::GET && request.method != Method::HEAD {
             return Err(Status::no_such_resource());
         }
-        let ok = |value: Value| Ok(negotiate::json(StatusCode::OK, &value));
+        let ok = |value: Value| Ok(codec::json(StatusCode::OK, &value));
         let catalog = &*self.registry.catalog();
         let parts: Vec<&str> = request.attributes.path.split('/').filter(|part| !part.is_empty()).collect();
         match parts.as_slice() {
@@ -115,7 +116,7 @@ fn openapi_v2(catalog: &Catalog, request: &Request) -> Response<Body> {
     if accept.contains("proto-openapi.spec.v2") {
         return respond(StatusCode::OK, OPENAPI_V2_PROTOBUF, openapi::encode_v2(&document));
     }
-    negotiate::json(StatusCode::OK, &document)
+    codec::json(StatusCode::OK, &document)
 }
 
 fn openapi_v3(catalog: &Catalog, group: &str, version: &str) -> Result<Response<Body>, Status> {

@@ -1,6 +1,7 @@
 //! Collections: list, watch and delete-collection.
 
 use api::columns;
+use api::schema::protobuf;
 use api::selector::{FieldSelector, Selector};
 use api::status::Status;
 use bytes::Bytes;
@@ -8,7 +9,8 @@ use http::{Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::negotiate::{self, Accepted, Form, JSON, accepted, respond};
+use super::codec::{self, JSON, Media, respond};
+use super::negotiate::{Accepted, Form, accepted, accepted_media};
 use super::objects::{delete_options, partial};
 use super::{Request, Rest};
 use crate::registry::{Context, ListOptions, Listed, Target, VersionMatch, parse};
@@ -59,7 +61,7 @@ impl Rest {
         let options = delete_options(request, &body)?;
         let context = Context::new(request.attributes.clone(), options.dry_run);
         let listed = self.registry.delete_collection(&context, target, &list_options(request)?, &options).await?;
-        list_response(target, listed, &Accepted { form: Form::Object, yaml: false })
+        list_response(target, listed, &Accepted { form: Form::Object, media: accepted_media(&request.headers) })
     }
 }
 
@@ -78,11 +80,17 @@ fn list_response(target: &Target, listed: Listed, accepted: &Accepted) -> Result
     let resource = target.resource();
     let metadata = list_meta(&listed);
     match &accepted.form {
-        Form::Object if accepted.yaml => {
+        Form::Object if accepted.media == Media::Yaml => {
             let items = listed.entries.iter().map(|entry| parse(&entry.bytes)).collect::<Result<Vec<_>, _>>()?;
             let list = json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
                 "metadata": metadata, "items": items});
-            Ok(negotiate::encoded(StatusCode::OK, list.to_string().into(), true))
+            Ok(respond(StatusCode::OK, accepted.media.content_type(), api::yaml::render(&list).into_bytes()))
+        }
+        Form::Object if accepted.media == Media::Protobuf => {
+            let items: Vec<Bytes> = listed.entries.iter().map(|entry| codec::message(resource.schema, entry)).collect();
+            let message = protobuf::list(&metadata, items.iter().map(|item| &item[..]));
+            let body = protobuf::envelope(&resource.api_version(), &format!("{}List", resource.kind), &message);
+            Ok(respond(StatusCode::OK, accepted.media.content_type(), body))
         }
         Form::Object => {
             let head = format!(
@@ -99,14 +107,20 @@ fn list_response(target: &Target, listed: Listed, accepted: &Accepted) -> Result
             let row = |bytes: &Bytes| Ok(columns::row(resource.columns, version, &parse(bytes)?, *include, now));
             let rows: Result<Vec<Value>, Status> = listed.entries.iter().map(|entry| row(&entry.bytes)).collect();
             table["rows"] = rows?.into();
-            Ok(negotiate::json(StatusCode::OK, &table))
+            Ok(codec::json(StatusCode::OK, &table))
         }
         Form::Metadata { version } => {
             let items: Result<Vec<Value>, Status> =
                 listed.entries.iter().map(|entry| Ok(partial(&parse(&entry.bytes)?, version))).collect();
             let list = json!({"kind": "PartialObjectMetadataList", "apiVersion": format!("meta.k8s.io/{version}"),
                 "metadata": metadata, "items": items?});
-            Ok(negotiate::json(StatusCode::OK, &list))
+            if accepted.media != Media::Protobuf {
+                return Ok(codec::json(StatusCode::OK, &list));
+            }
+            let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+            let message = protobuf::partial_list(&list["metadata"], items);
+            let body = protobuf::envelope(&format!("meta.k8s.io/{version}"), "PartialObjectMetadataList", &message);
+            Ok(respond(StatusCode::OK, accepted.media.content_type(), body))
         }
     }
 }

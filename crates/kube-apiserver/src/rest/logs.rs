@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use rpc::kubelet::LogsRequest;
 use serde_json::Value;
 
-use super::negotiate::respond;
+use super::codec::respond;
 use super::{Request, Rest};
 use crate::registry::{Target, parse};
 use crate::server::Body;

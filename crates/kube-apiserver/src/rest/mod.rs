@@ -1,5 +1,6 @@
 //! The REST API: paths and methods to the registry's verbs, and objects to the forms that clients ask for.
 
+mod codec;
 mod decode;
 mod documents;
 mod lists;
@@ -29,7 +30,9 @@ use crate::request::Query;
 use crate::server::Body;
 
 pub use api::patch::Patch;
+pub use codec::Media;
 pub use decode::{Expected, FieldValidation, fit, read};
+use negotiate::accepted_media;
 pub use negotiate::failure;
 
 /// As upstream: what etcd takes, and then some for patches.
@@ -108,7 +111,7 @@ impl Rest {
         };
         let what = format!("{} {}", request.method, request.attributes.path);
         let result = self.guarded(&what, self.answer(&request, body)).await;
-        result.flatten().unwrap_or_else(|status| failure(&status))
+        result.flatten().unwrap_or_else(|status| failure(&status, accepted_media(&request.headers)))
     }
 
     /// The body is read before anything is refused: a client that still sends would see a broken stream instead of the answer.

@@ -1,16 +1,13 @@
 //! Which form of an answer the client wants, and how a status becomes a response.
 
 use api::columns::IncludeObject;
+use api::schema::protobuf::MEDIA_TYPE;
 use api::status::Status;
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use serde_json::Value;
+use http::{HeaderMap, Response, StatusCode, header};
 
+use super::codec::Media;
 use crate::request::Query;
 use crate::server::Body;
-
-pub const JSON: &str = "application/json";
-const YAML: &str = "application/yaml";
 
 /// How objects are shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +27,23 @@ pub enum Form {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accepted {
     pub form: Form,
-    pub yaml: bool,
+    pub media: Media,
+}
+
+/// How a refusal is told: in the first media type of the client's that we have, JSON if there is none.
+pub fn accepted_media(headers: &HeaderMap) -> Media {
+    let header = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media = |range: &str| media_of(range.split(';').next().unwrap_or("").trim());
+    header.split(',').find_map(media).unwrap_or(Media::Json)
+}
+
+fn media_of(range: &str) -> Option<Media> {
+    match range {
+        "*/*" | "application/*" | "application/json" => Some(Media::Json),
+        "application/yaml" => Some(Media::Yaml),
+        MEDIA_TYPE => Some(Media::Protobuf),
+        _ => None,
+    }
 }
 
 /// The first of the client's media types that we have.
@@ -38,11 +51,7 @@ pub fn accepted(headers: &HeaderMap, query: &Query) -> Result<Accepted, Status> 
     let header = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
     for range in header.split(',') {
         let mut parts = range.split(';').map(str::trim);
-        let yaml = match parts.next().unwrap_or("") {
-            "*/*" | "application/*" | JSON => false,
-            YAML => true,
-            _ => continue,
-        };
+        let Some(media) = media_of(parts.next().unwrap_or("")) else { continue };
         let (mut kind, mut version, mut group) = ("", "", "");
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             match name {
@@ -55,16 +64,20 @@ pub fn accepted(headers: &HeaderMap, query: &Query) -> Result<Accepted, Status> 
         let known = group == "meta.k8s.io" && ["v1", "v1beta1"].contains(&version);
         let form = match kind {
             "" => Form::Object,
-            "Table" if known => Form::Table { version: version.into(), include: include(query)? },
+            // Tables have no form in protobuf.
+            "Table" if known && media != Media::Protobuf => {
+                Form::Table { version: version.into(), include: include(query)? }
+            }
             "PartialObjectMetadata" | "PartialObjectMetadataList" if known => {
                 Form::Metadata { version: version.into() }
             }
             _ => continue,
         };
-        return Ok(Accepted { form, yaml });
+        return Ok(Accepted { form, media });
     }
     Err(Status::not_acceptable(
         "only the following media types are accepted: application/json, application/yaml, \
+         application/vnd.kubernetes.protobuf, \
          application/json;as=Table;v=v1;g=meta.k8s.io, application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
     ))
 }
@@ -89,38 +102,17 @@ pub fn wants_aggregated(headers: &HeaderMap) -> Option<&'static str> {
             if range.contains("v=v2") {
                 return Some("v2");
             }
-        } else if range.trim().starts_with(JSON) {
+        } else if range.trim().starts_with("application/json") {
             return None;
         }
     }
     None
 }
 
-pub fn respond(code: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = code;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-pub fn json(code: StatusCode, value: &Value) -> Response<Body> {
-    respond(code, JSON, value.to_string().into_bytes())
-}
-
-/// Encoded JSON in the form that the client wants.
-pub fn encoded(code: StatusCode, bytes: Bytes, yaml: bool) -> Response<Body> {
-    if !yaml {
-        return respond(code, JSON, bytes);
-    }
-    match serde_json::from_slice::<Value>(&bytes) {
-        Ok(value) => respond(code, YAML, api::yaml::render(&value).into_bytes()),
-        Err(_) => failure(&Status::internal("the object cannot be written as YAML")),
-    }
-}
-
-pub fn failure(status: &Status) -> Response<Body> {
+/// A refusal in the client's media type.
+pub fn failure(status: &Status, media: Media) -> Response<Body> {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    json(code, &status.to_json())
+    media.document(code, ("", "v1", "Status"), &status.to_json())
 }
 
 #[cfg(test)]
@@ -142,7 +134,9 @@ mod tests {
             ("application/vnd.kubernetes.protobuf,application/json", Ok(Form::Object)),
             ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Ok(table)),
             ("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Ok(Form::Object)),
-            ("application/vnd.kubernetes.protobuf", Err(406)),
+            ("application/vnd.kubernetes.protobuf", Ok(Form::Object)),
+            ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", Err(406)),
+            ("text/html", Err(406)),
         ] {
             assert_eq!(form(accept), expected, "{accept}");
         }

@@ -3,15 +3,17 @@
 use api::catalog::{Rules, Served, Subresource, View};
 use api::columns;
 use api::meta;
+use api::schema::protobuf;
 use api::status::Status;
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::negotiate::{self, Accepted, Form, accepted, encoded};
+use super::codec::{self, Media};
+use super::negotiate::{Accepted, Form, accepted, accepted_media};
 use super::{Expected, FieldValidation, Patch, Request, Rest, fit, read, with_warnings};
-use crate::registry::{Context, DeleteOptions, Target, parse};
+use crate::registry::{Context, DeleteOptions, Object, Target, parse};
 use crate::server::Body;
 
 impl Rest {
@@ -26,7 +28,7 @@ impl Rest {
             Some(version) => self.registry.get_cached(target, version).await?,
             None => self.registry.get(target).await?,
         };
-        viewed(target.resource(), sub, object.bytes.clone(), &accepted)
+        viewed(target.resource(), sub, object.bytes.clone(), Some(&object), &accepted)
     }
 
     pub(super) async fn create(
@@ -39,7 +41,7 @@ impl Rest {
         let (object, warnings) = decode(request, &Expected::for_resource(target.resource()), &body)?;
         let context = request.context("CreateOptions", warnings)?;
         let bytes = self.registry.create(&context, target, object).await?;
-        let response = shown(target.resource(), StatusCode::CREATED, bytes, &accepted)?;
+        let response = shown(target.resource(), StatusCode::CREATED, bytes, None, &accepted)?;
         Ok(with_warnings(response, &context.warnings()))
     }
 
@@ -54,7 +56,10 @@ impl Rest {
         let context = request.context("CreateOptions", warnings)?;
         self.registry.bind(&context, target, node, uid, annotations).await?;
         let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-        Ok(with_warnings(negotiate::json(StatusCode::CREATED, &done), &context.warnings()))
+        Ok(with_warnings(
+            accepted_media(&request.headers).document(StatusCode::CREATED, ("", "v1", "Status"), &done),
+            &context.warnings(),
+        ))
     }
 
     pub(super) async fn replace(
@@ -69,7 +74,7 @@ impl Rest {
         let change = |current: &Value| Ok(sub.map_or_else(|| sent.clone(), |(_, view)| view.take(current, &sent)));
         let context = request.context("UpdateOptions", warnings)?;
         let bytes = self.registry.update(&context, target, rules(sub), &change).await?;
-        Ok(with_warnings(viewed(target.resource(), sub, bytes, &accepted)?, &context.warnings()))
+        Ok(with_warnings(viewed(target.resource(), sub, bytes, None, &accepted)?, &context.warnings()))
     }
 
     pub(super) async fn patch(
@@ -95,7 +100,7 @@ impl Rest {
             })
         };
         let bytes = self.registry.update(&context, target, rules(sub), &change).await?;
-        Ok(with_warnings(viewed(target.resource(), sub, bytes, &accepted)?, &context.warnings()))
+        Ok(with_warnings(viewed(target.resource(), sub, bytes, None, &accepted)?, &context.warnings()))
     }
 
     pub(super) async fn delete(
@@ -106,8 +111,13 @@ impl Rest {
     ) -> Result<Response<Body>, Status> {
         let options = delete_options(request, &body)?;
         let context = Context::new(request.attributes.clone(), options.dry_run);
-        let (bytes, _) = self.registry.delete(&context, target, &options).await?;
-        Ok(with_warnings(encoded(StatusCode::OK, bytes, false), &context.warnings()))
+        let (bytes, gone) = self.registry.delete(&context, target, &options).await?;
+        let media = accepted_media(&request.headers);
+        let response = match gone {
+            true => media.document(StatusCode::OK, ("", "v1", "Status"), &parse(&bytes)?),
+            false => media.object(StatusCode::OK, target.resource(), bytes, None)?,
+        };
+        Ok(with_warnings(response, &context.warnings()))
     }
 }
 
@@ -163,21 +173,27 @@ fn viewed(
     resource: &Served,
     sub: Option<(&Subresource, &View)>,
     bytes: Bytes,
+    entry: Option<&Object>,
     accepted: &Accepted,
 ) -> Result<Response<Body>, Status> {
     match sub {
-        Some((sub, view)) if sub.body.is_some() => {
-            let shown = view.show(&parse(&bytes)?).to_string();
-            Ok(encoded(StatusCode::OK, shown.into(), accepted.yaml))
+        Some((Subresource { body: Some(kind), .. }, view)) => {
+            Ok(accepted.media.document(StatusCode::OK, *kind, &view.show(&parse(&bytes)?)))
         }
-        _ => shown(resource, StatusCode::OK, bytes, accepted),
+        _ => shown(resource, StatusCode::OK, bytes, entry, accepted),
     }
 }
 
-/// One object in the form that the client wants.
-fn shown(resource: &Served, code: StatusCode, bytes: Bytes, accepted: &Accepted) -> Result<Response<Body>, Status> {
+/// One object in the form that the client wants; `entry`: where the cache has it.
+fn shown(
+    resource: &Served,
+    code: StatusCode,
+    bytes: Bytes,
+    entry: Option<&Object>,
+    accepted: &Accepted,
+) -> Result<Response<Body>, Status> {
     match &accepted.form {
-        Form::Object => Ok(encoded(code, bytes, accepted.yaml)),
+        Form::Object => accepted.media.object(code, resource, bytes, entry),
         Form::Table { version, include } => {
             let object = parse(&bytes)?;
             let mut table = columns::table(
@@ -186,9 +202,17 @@ fn shown(resource: &Served, code: StatusCode, bytes: Bytes, accepted: &Accepted)
                 json!({"resourceVersion": meta::text(&object, "resourceVersion")}),
             );
             table["rows"] = json!([columns::row(resource.columns, version, &object, *include, Timestamp::now())]);
-            Ok(negotiate::json(code, &table))
+            Ok(codec::json(code, &table))
         }
-        Form::Metadata { version } => Ok(negotiate::json(code, &partial(&parse(&bytes)?, version))),
+        Form::Metadata { version } => {
+            let partial = partial(&parse(&bytes)?, version);
+            if accepted.media != Media::Protobuf {
+                return Ok(codec::json(code, &partial));
+            }
+            let message = protobuf::partial(&partial["metadata"]);
+            let body = protobuf::envelope(&format!("meta.k8s.io/{version}"), "PartialObjectMetadata", &message);
+            Ok(codec::respond(code, accepted.media.content_type(), body))
+        }
     }
 }
 

@@ -1,19 +1,22 @@
 //! Watches over HTTP: one JSON document per event, in the order of the revisions, for as long as the client stays.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::columns;
+use api::schema::{builtin, protobuf};
 use api::status::Status;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::Stream;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use storage::{EventType, Seen, Watcher};
+use storage::{Entry, EventType, Seen, Watcher};
 use tokio::time::Instant;
 
+use super::codec::{self, Media, respond};
 use super::lists::selectors;
-use super::negotiate::{Form, JSON, accepted, respond};
+use super::negotiate::{Accepted, Form, accepted};
 use super::objects::partial;
 use super::{Request, Rest};
 use crate::registry::{Target, parse};
@@ -30,7 +33,7 @@ const BATCH: usize = 256;
 
 impl Rest {
     pub(super) async fn watch(&self, request: &Request, target: &Target) -> Result<Response<Body>, Status> {
-        let form = accepted(&request.headers, &request.query)?.form;
+        let Accepted { form, media } = accepted(&request.headers, &request.query)?;
         let (labels, fields) = selectors(request)?;
         let filter = self.registry.filter(target, &labels, &fields)?;
         let version = request.query.number("resourceVersion")?;
@@ -46,21 +49,21 @@ impl Rest {
         };
         let bookmarks = request.query.flag("allowWatchBookmarks");
         let mut first = BytesMut::new();
-        let mut writer = Writer { target: target.clone(), form, begun: false };
+        let mut writer = Writer { target: target.clone(), form, media, begun: false };
         let watcher = match version {
             Some(after) if after > 0 && !initial => match self.registry.watch(target, filter, after).await {
                 Ok(watcher) => watcher,
                 // As upstream: the watch begins, and its first event is the error.
                 Err(status) if status.code == 410 => {
-                    let event = json!({"type": "ERROR", "object": status.to_json()});
-                    return Ok(respond(StatusCode::OK, JSON, format!("{event}\n").into_bytes()));
+                    writer.error(&mut first, &status);
+                    return Ok(respond(StatusCode::OK, media.stream_type(), first.freeze()));
                 }
                 Err(status) => return Err(status),
             },
             version => {
                 let (listed, watcher) = self.registry.list_and_watch(target, filter, version).await?;
                 for entry in &listed.entries {
-                    writer.event(&mut first, EventType::Added.name(), &entry.bytes);
+                    writer.event(&mut first, EventType::Added.name(), &entry.bytes, Some(entry));
                 }
                 if initial && bookmarks {
                     let annotations = json!({"k8s.io/initial-events-end": "true"});
@@ -70,7 +73,7 @@ impl Rest {
             }
         };
         let stream = events(watcher, writer, first.freeze(), bookmarks, timeout);
-        Ok(respond(StatusCode::OK, JSON, Body::Stream(Box::pin(stream))))
+        Ok(respond(StatusCode::OK, media.stream_type(), Body::Stream(Box::pin(stream))))
     }
 }
 
@@ -118,8 +121,7 @@ fn events(
                 }
             }
             Err(ended) => {
-                let event = json!({"type": "ERROR", "object": Status::expired(ended.to_string()).to_json()});
-                chunk.put_slice(format!("{event}\n").as_bytes());
+                state.writer.error(&mut chunk, &Status::expired(ended.to_string()));
                 state.over = true;
             }
         }
@@ -131,20 +133,42 @@ fn events(
 struct Writer {
     target: Target,
     form: Form,
+    media: Media,
     /// Only the first table of a watch names its columns.
     begun: bool,
 }
 
 impl Writer {
     fn events(&mut self, out: &mut BytesMut, events: &[Seen]) {
-        if !matches!(self.form, Form::Object) {
-            return events.iter().for_each(|(kind, event)| self.event(out, kind.name(), &event.object(*kind)));
+        if matches!(self.form, Form::Object) && self.media != Media::Protobuf {
+            out.reserve(events.iter().map(|(kind, event)| event.frame(*kind).len()).sum());
+            return events.iter().for_each(|(kind, event)| out.put_slice(&event.frame(*kind)));
         }
-        out.reserve(events.iter().map(|(kind, event)| event.frame(*kind).len()).sum());
-        events.iter().for_each(|(kind, event)| out.put_slice(&event.frame(*kind)));
+        for (kind, event) in events {
+            self.event(out, kind.name(), &event.object(*kind), event.entry(*kind));
+        }
     }
 
-    fn event(&mut self, out: &mut BytesMut, kind: &str, object: &Bytes) {
+    /// `entry`: where the cache has the object.
+    fn event(&mut self, out: &mut BytesMut, kind: &str, object: &Bytes, entry: Option<&Arc<Entry>>) {
+        if self.media == Media::Protobuf {
+            let resource = self.target.resource();
+            let body = match &self.form {
+                Form::Metadata { version } => {
+                    let Ok(document) = parse(object) else { return };
+                    let message = protobuf::partial(&document["metadata"]);
+                    protobuf::envelope(&format!("meta.k8s.io/{version}"), "PartialObjectMetadata", &message)
+                }
+                _ => {
+                    let message = match entry {
+                        Some(entry) => codec::message(resource.schema, entry),
+                        None => codec::encode(resource.schema, object),
+                    };
+                    protobuf::envelope(&resource.api_version(), resource.kind, &message)
+                }
+            };
+            return out.put_slice(&protobuf::watch_frame(kind, &body));
+        }
         let shown;
         let object = match &self.form {
             Form::Object => &object[..],
@@ -154,12 +178,17 @@ impl Writer {
                 shown.as_bytes()
             }
         };
-        out.reserve(object.len() + 40);
-        out.put_slice(b"{\"type\":\"");
-        out.put_slice(kind.as_bytes());
-        out.put_slice(b"\",\"object\":");
-        out.put_slice(object);
-        out.put_slice(b"}\n");
+        line(out, kind, object);
+    }
+
+    fn error(&self, out: &mut BytesMut, status: &Status) {
+        let status = status.to_json();
+        if self.media != Media::Protobuf {
+            return line(out, "ERROR", status.to_string().as_bytes());
+        }
+        let message = builtin().of_kind("", "v1", "Status").map(|id| builtin().write_protobuf(id, &status));
+        let body = protobuf::envelope("v1", "Status", &message.unwrap_or_default());
+        out.put_slice(&protobuf::watch_frame("ERROR", &body));
     }
 
     fn shown(&mut self, form: Form, document: &Value) -> Value {
@@ -186,6 +215,15 @@ impl Writer {
         if let Some(annotations) = annotations {
             object["metadata"]["annotations"] = annotations;
         }
-        self.event(out, "BOOKMARK", &object.to_string().into());
+        self.event(out, "BOOKMARK", &object.to_string().into(), None);
     }
+}
+
+fn line(out: &mut BytesMut, kind: &str, object: &[u8]) {
+    out.reserve(object.len() + 40);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(kind.as_bytes());
+    out.put_slice(b"\",\"object\":");
+    out.put_slice(object);
+    out.put_slice(b"}\n");
 }

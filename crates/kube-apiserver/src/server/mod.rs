@@ -22,7 +22,7 @@ use crate::attributes::User;
 use crate::authentication::Authentication;
 use crate::authorization::is_open;
 use crate::grpc::Grpc;
-use crate::rest::{Rest, failure};
+use crate::rest::{Media, Rest, failure};
 
 pub use body::{Body, ListBody};
 
@@ -125,7 +125,7 @@ impl Server {
                     tonic::Status::unauthenticated("a client certificate of --client-ca-file or a token is required");
                 return status.into_http::<tonic::body::Body>().map(Body::Grpc);
             }
-            Err(status) => return failure(&status),
+            Err(status) => return failure(&status, Media::Json),
         };
         if !is_grpc {
             return self.rest.handle(user, request).await;

@@ -60,11 +60,21 @@ impl Api {
     }
 
     pub async fn call(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Answer {
-        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, content_type);
+        self.call_for(method, path, (content_type, "application/json"), body).await
+    }
+
+    /// With the media types of the body and of the answer.
+    pub async fn call_for(&self, method: &str, path: &str, (is, wants): (&str, &str), body: &[u8]) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(header::CONTENT_TYPE, is).header(header::ACCEPT, wants);
         let request = request.body(Full::new(Bytes::copy_from_slice(body)));
         let request = request.unwrap_or_else(|e| panic!("{path}: {e}"));
         let response = self.rest.handle(self.user.clone(), request).await;
         let (parts, body) = response.into_parts();
+        if parts.status != 406 {
+            let told = parts.headers.get(header::CONTENT_TYPE).map_or("", |value| value.to_str().unwrap());
+            assert!(told.starts_with(wants.split(';').next().unwrap()), "{method} {path}: {told}, not {wants}");
+        }
         let body = body.collect().await.unwrap_or_else(|e| panic!("{method} {path}: {e}")).to_bytes();
         (parts.status.as_u16(), body.to_vec())
     }

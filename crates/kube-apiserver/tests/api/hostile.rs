@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const JSON_PATCH: &str = "application/json-patch+json";
 
-fn object(resource: &Served, name: &str) -> Value {
+pub fn object(resource: &Served, name: &str) -> Value {
     let mut object = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": name}});
     match resource.kind {
         "Pod" => object["spec"] = json!({"containers": [{"name": "c", "image": "busybox"}]}),
@@ -24,7 +24,7 @@ fn object(resource: &Served, name: &str) -> Value {
     object
 }
 
-fn collection(resource: &Served) -> String {
+pub fn collection(resource: &Served) -> String {
     let base = if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
     let scope = if resource.namespaced { "/namespaces/default" } else { "" };
     format!("{base}/{}{scope}/{}", resource.version, resource.plural)

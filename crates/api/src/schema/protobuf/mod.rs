@@ -5,8 +5,12 @@
 use base64::Engine;
 use serde_json::{Map, Number, Value};
 
+mod write;
+
 use super::{Field, ObjectSchema, Schemas, Shape, TypeId};
+
 use crate::budget::{Budget, DecodeError, deep_enough, size};
+pub use write::{envelope, list, partial, partial_list, watch_frame};
 
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 const MAGIC: &[u8] = b"k8s\0";
