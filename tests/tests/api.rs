@@ -448,6 +448,13 @@ fn who_is_nobody_may_do_nothing_and_daemons_only_what_they_need() {
     });
     let (_, said) = asked_by(&api, "", "GET", "/api/v1/secrets", &[]);
     assert!(said.contains("secrets is forbidden: User \\\"system:anonymous\\\" cannot list resource \\\"secrets\\\" in API group \\\"\\\" at the cluster scope"), "{said}");
+    // Who may do everything may ask as anybody, and then may no more than that one.
+    let as_proxy = ["-H", "Impersonate-User: system:kube-proxy"];
+    assert_eq!(asked_by(&api, "admin", "GET", "/api/v1/services", &as_proxy).0, 200);
+    let (code, said) = asked_by(&api, "admin", "GET", secret, &as_proxy);
+    assert!(code == 403 && said.contains("User \\\"system:kube-proxy\\\" cannot get"), "{code} {said}");
+    let (code, said) = asked_by(&api, "kube-proxy", "GET", secret, &["-H", "Impersonate-User: kubernetes-admin"]);
+    assert!(code == 403 && said.contains("cannot impersonate resource \\\"users\\\""), "{code} {said}");
     let (code, _) = asked_by(&api, "", "GET", "/api/v1/secrets", &["-H", "Authorization: Bearer nope"]);
     assert_eq!(code, 401);
 }

@@ -1,5 +1,6 @@
 //! Who is calling: by client certificate, by bearer token, or nobody in particular. What a user may do is authorization's part.
 
+mod impersonation;
 mod token_file;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use http::{HeaderMap, header};
 
 use crate::attributes::User;
 
+pub use impersonation::impersonate;
 pub use token_file::{TokenFile, TokenFileError};
 
 /// The groups that everybody is in, by whether it is known who they are.

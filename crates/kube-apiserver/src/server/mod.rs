@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use crate::attributes::User;
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, impersonate};
 use crate::authorization::is_open;
 use crate::grpc::Grpc;
 use crate::rest::{Media, Rest, failure};
@@ -124,6 +124,15 @@ impl Server {
                 let status =
                     tonic::Status::unauthenticated("a client certificate of --client-ca-file or a token is required");
                 return status.into_http::<tonic::body::Body>().map(Body::Grpc);
+            }
+            Err(status) => return failure(&status, Media::Json),
+        };
+        let user = match impersonate(user, request.headers(), &self.rest.authorization).await {
+            Ok(user) => user,
+            Err(status) if is_grpc => {
+                return tonic::Status::permission_denied(status.message)
+                    .into_http::<tonic::body::Body>()
+                    .map(Body::Grpc);
             }
             Err(status) => return failure(&status, Media::Json),
         };
