@@ -3,27 +3,33 @@
 
 mod common;
 
+use std::sync::LazyLock;
+
 use api::catalog::{Catalog, Served};
 use common::Api;
 use serde_json::{Value, json};
 
 const JSON_PATCH: &str = "application/json-patch+json";
 
+/// The sample of a kind, under a name.
 fn object(resource: &Served, name: &str) -> Value {
-    let mut object = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": name}});
-    match resource.kind {
-        "Pod" => object["spec"] = json!({"containers": [{"name": "c", "image": "busybox"}]}),
-        "Service" => object["spec"] = json!({"ports": [{"port": 80}]}),
-        "ReplicationController" => {
-            let pod = json!({"metadata": {"labels": {"a": "b"}},
-                "spec": {"containers": [{"name": "c", "image": "busybox"}]}});
-            object["spec"] = json!({"replicas": 1, "selector": {"a": "b"}, "template": pod});
-        }
-        "RoleBinding" | "ClusterRoleBinding" => object["roleRef"] = json!({"kind": "ClusterRole", "name": "r"}),
-        "Event" => object["involvedObject"] = json!({"namespace": "default", "kind": "Pod", "name": "x"}),
-        _ => {}
-    }
+    static SAMPLES: LazyLock<Vec<Value>> = LazyLock::new(|| {
+        let text = include_bytes!("../../api/schema/samples.yaml");
+        api::yaml::read_documents(text).unwrap().into_iter().map(|document| document.value).collect()
+    });
+    let is = |sample: &&Value| sample["apiVersion"] == resource.api_version() && sample["kind"] == resource.kind;
+    let sample = SAMPLES.iter().find(is);
+    let mut object = sample.unwrap_or_else(|| panic!("api/schema/samples.yaml lacks {}", resource.kind)).clone();
+    object["metadata"]["name"] = name_of(resource, name).into();
     object
+}
+
+/// Objects of most kinds may have any name; addresses are their own.
+fn name_of(resource: &Served, name: &str) -> String {
+    match resource.kind {
+        "IPAddress" => format!("10.9.8.{}", name.len()),
+        _ => name.to_owned(),
+    }
 }
 
 fn collection(resource: &Served) -> String {
@@ -80,7 +86,7 @@ async fn hostile_bodies_are_refused_and_change_nothing() {
     let api = Api::start().await;
     for resource in Catalog::builtin().served() {
         let (all, name) = (collection(resource), "hostile-body");
-        let one = format!("{all}/{name}");
+        let one = format!("{all}/{}", name_of(resource, name));
         let (code, made) = api.json("POST", &all, &object(resource, name)).await;
         assert_eq!(code, 201, "{}: {made}", resource.kind);
         let mut places = vec![one.clone()];
@@ -139,7 +145,7 @@ async fn hostile_parameters_are_refused_or_bounded() {
                 let (code, said) = api
                     .json(
                         "DELETE",
-                        &format!("{all}/another"),
+                        &format!("{all}/{}", name_of(resource, "another")),
                         &json!({"gracePeriodSeconds": 0, "propagationPolicy": "Background"}),
                     )
                     .await;
@@ -163,7 +169,8 @@ async fn hostile_parameters_are_refused_or_bounded() {
             json!({"propagationPolicy": "Nope"}),
             json!({"gracePeriodSeconds": -1}),
         ] {
-            let (code, said) = api.json("DELETE", &format!("{all}/hostile-parameter"), &options).await;
+            let (code, said) =
+                api.json("DELETE", &format!("{all}/{}", name_of(resource, "hostile-parameter")), &options).await;
             assert!([400, 422].contains(&code), "{all} {options}: {code} {said}");
         }
     }

@@ -1,7 +1,7 @@
 //! The resources whose objects may own others, or lie in a namespace.
 //!
-//! These are the rows of the API's catalog, without its schemas: those would take more memory here than all else. A test
-//! holds the two together, so that a new row there is a new line here.
+//! These are rows of the API's catalog, without its schemas: those would take more memory here than all else. A test holds
+//! that each is a row there as well.
 use client::{Object, ResourceRef};
 use k8s_openapi::{
     Resource,
@@ -47,16 +47,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_catalog_of_the_api_has_the_same_rows() {
-        let mut known: Vec<_> = CATALOG
-            .iter()
-            .map(|entry| (entry.resource.to_string(), entry.api_version.to_owned(), entry.kind, entry.namespaced))
-            .collect();
+    fn the_catalog_of_the_api_has_these_rows() {
         let row =
             |row: &std::sync::Arc<api::catalog::Served>| (row.qualified(), row.api_version(), row.kind, row.namespaced);
-        let mut rows: Vec<_> = api::catalog::Catalog::builtin().served().iter().map(row).collect();
-        known.sort();
-        rows.sort();
-        assert_eq!(known, rows);
+        let rows: Vec<_> = api::catalog::Catalog::builtin().served().iter().map(row).collect();
+        for entry in CATALOG {
+            let known = (entry.resource.to_string(), entry.api_version.to_owned(), entry.kind, entry.namespaced);
+            assert!(rows.contains(&known), "{known:?}");
+        }
     }
 }

@@ -92,9 +92,8 @@ impl Registry {
             Rules::Object => {
                 resource.strategy.default(&mut document);
                 resource.strategy.prepare_for_update(&mut document, old);
-                if resource.generation && spec_changed(&document, old) {
-                    let generation = old["metadata"]["generation"].as_i64().unwrap_or(0).saturating_add(1);
-                    metadata_mut(&mut document).insert("generation".into(), generation.into());
+                if resource.generation {
+                    count_change(&mut document, old);
                 }
                 strategy::validate_update(resource.strategy, &document, old, resource.namespaced)
             }
@@ -102,6 +101,15 @@ impl Registry {
                 let mut errors = api::field::Errors::default();
                 api::validation::meta::validate(&document, resource.namespaced, |_| Vec::new(), &mut errors);
                 resource.strategy.validate_status(&document, old, &mut errors);
+                errors
+            }
+            Rules::Part(validate) => {
+                let mut errors = api::field::Errors::default();
+                resource.strategy.default(&mut document);
+                if resource.generation {
+                    count_change(&mut document, old);
+                }
+                validate(&document, old, &mut errors);
                 errors
             }
             Rules::Checked => api::field::Errors::default(),
@@ -174,6 +182,14 @@ fn keep_system_fields(document: &mut Value, old: &Value) {
     }
     metadata.remove("selfLink");
     metadata.remove("managedFields");
+}
+
+/// `metadata.generation` tells how often what is wanted was changed.
+fn count_change(document: &mut Value, old: &Value) {
+    if spec_changed(document, old) {
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or(0).saturating_add(1);
+        metadata_mut(document).insert("generation".into(), generation.into());
+    }
 }
 
 fn spec_changed(document: &Value, old: &Value) -> bool {
