@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn core_and_named_groups_are_told_apart() {
         let catalog = Catalog::builtin();
-        assert_eq!(group_list(&catalog)["groups"][0]["name"], "coordination.k8s.io");
+        assert_eq!(group_list(&catalog)["groups"][0]["name"], "apps");
         assert!(group(&catalog, "nope").is_none() && resource_list(&catalog, "", "v2").is_none());
         let core = resource_list(&catalog, "", "v1").unwrap();
         let names: Vec<&str> =

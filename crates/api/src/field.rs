@@ -165,6 +165,9 @@ impl Errors {
     pub fn too_long(&mut self, path: &Path<'_>, limit: usize) {
         self.push(Kind::TooLong, path, Value::Null, format!("may not be more than {limit} bytes"));
     }
+    pub fn too_many(&mut self, path: &Path<'_>, count: usize, limit: usize) {
+        self.push(Kind::TooMany, path, count.into(), format!("must have at most {limit} items"));
+    }
     pub fn not_supported(&mut self, path: &Path<'_>, value: &str, supported: &[&str]) {
         let supported: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
         self.push(Kind::NotSupported, path, value.into(), format!("supported values: {}", supported.join(", ")));

@@ -3,10 +3,15 @@
 use super::{Resource, row};
 use crate::{columns, strategy};
 
+const GROUP: &str = "coordination.k8s.io";
+
 pub(super) fn rows() -> Vec<Resource> {
-    vec![Resource {
-        columns: columns::LEASES,
-        strategy: &strategy::Leases,
-        ..row("coordination.k8s.io", "v1", "Lease", "leases")
-    }]
+    vec![
+        Resource { columns: columns::LEASES, strategy: &strategy::Leases, ..row(GROUP, "v1", "Lease", "leases") },
+        Resource {
+            columns: columns::LEASE_CANDIDATES,
+            strategy: &strategy::LeaseCandidates,
+            ..row(GROUP, "v1beta1", "LeaseCandidate", "leasecandidates")
+        },
+    ]
 }

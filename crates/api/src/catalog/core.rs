@@ -1,6 +1,6 @@
 //! The core group.
 
-use super::{BINDING, FINALIZE, LOG, Resource, SCALE, STATUS, row};
+use super::{BINDING, EPHEMERAL_CONTAINERS, FINALIZE, LOG, RESIZE, Resource, SCALE, STATUS, row};
 use crate::{columns, strategy};
 
 pub(super) fn rows() -> Vec<Resource> {
@@ -37,9 +37,15 @@ pub(super) fn rows() -> Vec<Resource> {
             ..row("", "v1", "Event", "events")
         },
         Resource {
+            short_names: &["limits"],
+            columns: columns::CREATED,
+            strategy: &strategy::LimitRanges,
+            ..row("", "v1", "LimitRange", "limitranges")
+        },
+        Resource {
             short_names: &["ns"],
             namespaced: false,
-            subresources: &[STATUS, FINALIZE],
+            subresources: &[FINALIZE, STATUS],
             selectable: &["status.phase"],
             columns: columns::NAMESPACES,
             strategy: &strategy::Namespaces,
@@ -55,9 +61,24 @@ pub(super) fn rows() -> Vec<Resource> {
             ..row("", "v1", "Node", "nodes")
         },
         Resource {
+            short_names: &["pvc"],
+            subresources: &[STATUS],
+            columns: columns::PERSISTENT_VOLUME_CLAIMS,
+            strategy: &strategy::PersistentVolumeClaims,
+            ..row("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+        },
+        Resource {
+            short_names: &["pv"],
+            namespaced: false,
+            subresources: &[STATUS],
+            columns: columns::PERSISTENT_VOLUMES,
+            strategy: &strategy::PersistentVolumes,
+            ..row("", "v1", "PersistentVolume", "persistentvolumes")
+        },
+        Resource {
             short_names: &["po"],
             categories: &["all"],
-            subresources: &[STATUS, BINDING, LOG],
+            subresources: &[BINDING, EPHEMERAL_CONTAINERS, LOG, RESIZE, STATUS],
             generation: true,
             selectable: &[
                 "spec.nodeName",
@@ -74,9 +95,15 @@ pub(super) fn rows() -> Vec<Resource> {
             ..row("", "v1", "Pod", "pods")
         },
         Resource {
+            generation: true,
+            columns: columns::POD_TEMPLATES,
+            strategy: &strategy::PodTemplates,
+            ..row("", "v1", "PodTemplate", "podtemplates")
+        },
+        Resource {
             short_names: &["rc"],
             categories: &["all"],
-            subresources: &[STATUS, SCALE],
+            subresources: &[SCALE, STATUS],
             generation: true,
             selectable: &["status.replicas"],
             columns: columns::REPLICATION_CONTROLLERS,
@@ -84,10 +111,22 @@ pub(super) fn rows() -> Vec<Resource> {
             ..row("", "v1", "ReplicationController", "replicationcontrollers")
         },
         Resource {
+            short_names: &["quota"],
+            subresources: &[STATUS],
+            columns: columns::RESOURCE_QUOTAS,
+            strategy: &strategy::ResourceQuotas,
+            ..row("", "v1", "ResourceQuota", "resourcequotas")
+        },
+        Resource {
             columns: columns::SECRETS,
             strategy: &strategy::Secrets,
             selectable: &["type"],
             ..row("", "v1", "Secret", "secrets")
+        },
+        Resource {
+            short_names: &["sa"],
+            columns: columns::SERVICE_ACCOUNTS,
+            ..row("", "v1", "ServiceAccount", "serviceaccounts")
         },
         Resource {
             short_names: &["svc"],

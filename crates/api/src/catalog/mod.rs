@@ -1,9 +1,23 @@
 //! The resources that the API has: one row each, by group in the files beside this one. Routing, discovery, OpenAPI, storage keys, gRPC
 //! dispatch and tables read these rows; there are no handlers per kind. A new kind is a row and, where it has rules, a strategy.
 
+mod admissionregistration;
+mod apps;
+mod autoscaling;
+mod batch;
+mod certificates;
 mod coordination;
 mod core;
+mod discovery;
+mod flowcontrol;
+mod networking;
+mod node;
+mod policy;
 mod rbac;
+mod resource;
+mod scheduling;
+mod storage;
+mod storagemigration;
 mod subresource;
 
 use std::collections::HashMap;
@@ -117,7 +131,25 @@ impl Catalog {
     /// The resources that come with the program.
     pub fn builtin() -> Arc<Self> {
         static BUILTIN: LazyLock<Arc<Catalog>> = LazyLock::new(|| {
-            let rows = [core::rows(), coordination::rows(), rbac::rows()];
+            let rows = [
+                core::rows(),
+                apps::rows(),
+                autoscaling::rows(),
+                batch::rows(),
+                certificates::rows(),
+                networking::rows(),
+                policy::rows(),
+                rbac::rows(),
+                storage::rows(),
+                admissionregistration::rows(),
+                scheduling::rows(),
+                coordination::rows(),
+                node::rows(),
+                discovery::rows(),
+                flowcontrol::rows(),
+                resource::rows(),
+                storagemigration::rows(),
+            ];
             Arc::new(Catalog::new(rows.into_iter().flatten().map(Arc::new).collect()))
         });
         BUILTIN.clone()

@@ -15,7 +15,7 @@ pub(super) fn rows() -> Vec<Resource> {
         },
         Resource {
             namespaced: false,
-            columns: columns::ROLES,
+            columns: columns::CREATED,
             strategy: &strategy::Roles { namespaced: false },
             ..row(RBAC, "v1", "ClusterRole", "clusterroles")
         },
@@ -25,7 +25,7 @@ pub(super) fn rows() -> Vec<Resource> {
             ..row(RBAC, "v1", "RoleBinding", "rolebindings")
         },
         Resource {
-            columns: columns::ROLES,
+            columns: columns::CREATED,
             strategy: &strategy::Roles { namespaced: true },
             ..row(RBAC, "v1", "Role", "roles")
         },

@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
+use crate::field::Errors;
 use crate::meta::{self, metadata_mut, object_mut};
+use crate::selector::Selector;
+use crate::strategy;
 
 /// Group, version and kind.
 pub type Kind = (&'static str, &'static str, &'static str);
@@ -38,12 +41,14 @@ pub struct View {
 }
 
 /// What an update of an object has to hold to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Rules {
     /// All that the strategy knows of the object; its status is kept.
     Object,
     /// The strategy's rules for the status.
     Status,
+    /// Those of this part of the object alone; the new object comes before the old one.
+    Part(fn(&Value, &Value, &mut Errors)),
     /// The change comes from code that has checked it.
     Checked,
 }
@@ -91,6 +96,50 @@ pub const SCALE: Subresource = Subresource {
     handler: Handler::View(View { show: Some(scale_of), take: with_replicas, rules: Rules::Object }),
 };
 
+/// The one of kinds whose selector is a `LabelSelector`.
+pub const SELECTOR_SCALE: Subresource = Subresource {
+    handler: Handler::View(View { show: Some(selector_scale_of), take: with_replicas, rules: Rules::Object }),
+    ..SCALE
+};
+
+/// What is added to a pod that runs, to look into it.
+pub const EPHEMERAL_CONTAINERS: Subresource = Subresource {
+    name: "ephemeralcontainers",
+    verbs: GET_AND_WRITE,
+    body: None,
+    handler: Handler::View(View {
+        show: None,
+        take: with_ephemeral_containers,
+        rules: Rules::Part(strategy::validate_ephemeral_containers),
+    }),
+};
+
+/// What the containers of a pod that runs may use.
+pub const RESIZE: Subresource = Subresource {
+    name: "resize",
+    verbs: GET_AND_WRITE,
+    body: None,
+    handler: Handler::View(View { show: None, take: with_spec, rules: Rules::Part(strategy::validate_resize) }),
+};
+
+/// Whether a certificate may be issued.
+pub const APPROVAL: Subresource = Subresource {
+    name: "approval",
+    verbs: GET_AND_WRITE,
+    body: None,
+    handler: Handler::View(View {
+        show: None,
+        take: strategy::with_approval,
+        rules: Rules::Part(strategy::validate_approval),
+    }),
+};
+
+/// The status of a certificate signing request: whether it is approved is not the signer's to say.
+pub const CSR_STATUS: Subresource = Subresource {
+    handler: Handler::View(View { show: None, take: with_status_but_approval, rules: Rules::Status }),
+    ..STATUS
+};
+
 pub const BINDING: Subresource =
     Subresource { name: "binding", verbs: &["create"], body: Some(("", "v1", "Binding")), handler: Handler::Bind };
 
@@ -113,6 +162,33 @@ fn with_status(object: &Value, sent: &Value) -> Value {
     result
 }
 
+fn with_status_but_approval(object: &Value, sent: &Value) -> Value {
+    let mut result = with_status(object, sent);
+    strategy::keep_approval(&mut result, object);
+    result
+}
+
+fn with_ephemeral_containers(object: &Value, sent: &Value) -> Value {
+    let mut result = object.clone();
+    let spec = object_mut(&mut result, "spec");
+    match sent.pointer("/spec/ephemeralContainers") {
+        Some(containers) => spec.insert("ephemeralContainers".into(), containers.clone()),
+        None => spec.remove("ephemeralContainers"),
+    };
+    result
+}
+
+/// All of the spec; the rules say what of it may change.
+fn with_spec(object: &Value, sent: &Value) -> Value {
+    let mut result = object.clone();
+    let fields = meta::fields_mut(&mut result);
+    match sent.get("spec") {
+        Some(spec) => fields.insert("spec".into(), spec.clone()),
+        None => fields.remove("spec"),
+    };
+    result
+}
+
 /// What keeps a namespace.
 fn with_finalizers(object: &Value, sent: &Value) -> Value {
     let mut result = object.clone();
@@ -127,6 +203,17 @@ fn with_finalizers(object: &Value, sent: &Value) -> Value {
 fn scale_of(object: &Value) -> Value {
     let selector = meta::at(object, "spec.selector").and_then(Value::as_object).into_iter().flatten();
     let selector = selector.map(|(label, value)| format!("{label}={}", value.as_str().unwrap_or("")));
+    scale(object, selector.collect::<Vec<_>>().join(","))
+}
+
+fn selector_scale_of(object: &Value) -> Value {
+    let selector =
+        meta::at(object, "spec.selector").and_then(|selector| serde::Deserialize::deserialize(selector).ok());
+    let selector = selector.and_then(|selector| Selector::try_from(&selector).ok());
+    scale(object, selector.map(|selector| selector.to_string()).unwrap_or_default())
+}
+
+fn scale(object: &Value, selector: String) -> Value {
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         let text = meta::text(object, field);
@@ -137,7 +224,7 @@ fn scale_of(object: &Value) -> Value {
     let replicas = |part: &str| meta::at(object, part).and_then(Value::as_i64).unwrap_or(0);
     json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
         "spec": {"replicas": replicas("spec.replicas")},
-        "status": {"replicas": replicas("status.replicas"), "selector": selector.collect::<Vec<_>>().join(",")}})
+        "status": {"replicas": replicas("status.replicas"), "selector": selector}})
 }
 
 fn with_replicas(object: &Value, scale: &Value) -> Value {
@@ -175,6 +262,14 @@ mod tests {
         expected["spec"]["replicas"] = 5.into();
         expected["metadata"]["resourceVersion"] = "6".into();
         assert_eq!(view(SCALE).take(&controller(), &scale), expected);
+    }
+
+    #[test]
+    fn a_scale_tells_any_selector() {
+        let mut set = controller();
+        let among = json!({"key": "e", "operator": "In", "values": ["f", "g"]});
+        set["spec"]["selector"] = json!({"matchLabels": {"a": "b"}, "matchExpressions": [among]});
+        assert_eq!(view(SELECTOR_SCALE).show(&set)["status"]["selector"], "a=b,e in (f,g)");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{AGE, Column, NAME, integer, or_none, pairs, since, text, wide};
+use super::{AGE, Column, NAME, containers, count, integer, list, number, or_none, pairs, since, some_of, text, wide};
 use crate::meta::{at, text_at};
 
 pub const SERVICES: &[Column] = &[
@@ -21,8 +21,8 @@ pub const REPLICATION_CONTROLLERS: &[Column] = &[
     integer("Current", "Pods that exist.", |rc, _| number(rc, "status.replicas")),
     integer("Ready", "Pods that are ready.", |rc, _| number(rc, "status.readyReplicas")),
     AGE,
-    wide(text("Containers", "Names of the template's containers.", |rc, _| containers(rc, "name"))),
-    wide(text("Images", "Images of the template's containers.", |rc, _| containers(rc, "image"))),
+    wide(text("Containers", "Names of the template's containers.", |rc, _| containers(rc, "spec.template", "name"))),
+    wide(text("Images", "Images of the template's containers.", |rc, _| containers(rc, "spec.template", "image"))),
     wide(text("Selector", "The labels of its pods.", |rc, _| or_none(pairs(at(rc, "spec.selector"))))),
 ];
 
@@ -72,23 +72,11 @@ pub const EVENTS: &[Column] = &[
     wide(NAME),
 ];
 
-fn number(object: &Value, path: &str) -> Value {
-    at(object, path).cloned().unwrap_or(0.into())
-}
-
-fn count(object: &Value, field: &str) -> usize {
-    object.get(field).and_then(Value::as_object).map_or(0, |map| map.len())
-}
-
 fn unknown(object: &Value, path: &str) -> Value {
     match text_at(object, path) {
         "" => "<unknown>".into(),
         text => text.into(),
     }
-}
-
-fn list<'a>(object: &'a Value, path: &str) -> &'a [Value] {
-    at(object, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn external_ip(service: &Value) -> String {
@@ -115,11 +103,6 @@ fn service_ports(service: &Value) -> String {
         }
     };
     list(service, "spec.ports").iter().map(port).collect::<Vec<_>>().join(",")
-}
-
-fn containers(rc: &Value, field: &str) -> Value {
-    let containers = list(rc, "spec.template.spec.containers").iter();
-    containers.filter_map(|c| c[field].as_str()).collect::<Vec<_>>().join(",").into()
 }
 
 fn node_status(node: &Value) -> String {
@@ -150,7 +133,6 @@ fn node_address(node: &Value, kind: &str) -> String {
     address.and_then(|a| a["address"].as_str()).unwrap_or("").to_owned()
 }
 
-/// The first three, and how many more there are.
 fn endpoints(endpoints: &Value) -> String {
     let mut all = Vec::new();
     for subset in list(endpoints, "subsets") {
@@ -162,10 +144,7 @@ fn endpoints(endpoints: &Value) -> String {
             }
         }
     }
-    match all.len() {
-        0..=3 => all.join(","),
-        many => format!("{} + {} more...", all[..3].join(","), many - 3),
-    }
+    some_of(&all, 3)
 }
 
 fn last_seen(event: &Value) -> &str {

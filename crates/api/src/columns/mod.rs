@@ -1,17 +1,28 @@
 //! Tables: what `kubectl get` shows of a kind. The server prints; clients only lay out.
 
+mod autoscaling;
+mod cluster;
 mod core;
+mod network;
 mod pod;
 mod rbac;
+mod storage;
+mod workload;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::meta;
+use crate::selector::Selector;
 
+pub use self::autoscaling::HORIZONTAL_POD_AUTOSCALERS;
+pub use self::cluster::*;
 pub use self::core::*;
+pub use self::network::*;
 pub use self::pod::PODS;
 pub use self::rbac::*;
+pub use self::storage::*;
+pub use self::workload::*;
 
 /// One column. `priority` 0 is always shown, others with `-o wide`.
 pub struct Column {
@@ -39,6 +50,14 @@ pub(crate) const fn integer(
     Column { name, kind: "integer", format: "", description, priority: 0, cell }
 }
 
+pub(crate) const fn boolean(
+    name: &'static str,
+    description: &'static str,
+    cell: fn(&Value, Timestamp) -> Value,
+) -> Column {
+    Column { name, kind: "boolean", format: "", description, priority: 0, cell }
+}
+
 pub(crate) const fn wide(column: Column) -> Column {
     Column { priority: 1, ..column }
 }
@@ -56,8 +75,12 @@ pub(crate) const AGE: Column = text("Age", "How long ago the object was made.", 
     since(meta::text(object, "creationTimestamp"), now).into()
 });
 
-/// For kinds that bring no columns of their own.
+/// For kinds that upstream shows by name and age.
 pub const PLAIN: &[Column] = &[NAME, AGE];
+
+/// For kinds that upstream brings no columns for.
+pub const CREATED: &[Column] =
+    &[NAME, text("Created At", "When it was made.", |object, _| meta::text(object, "creationTimestamp").into())];
 
 /// What of each object goes into a table's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -135,9 +158,73 @@ pub(crate) fn pairs(map: Option<&Value>) -> String {
     pairs.join(",")
 }
 
+/// A number that is shown as 0 where it is missing.
+fn number(object: &Value, path: &str) -> Value {
+    meta::at(object, path).cloned().unwrap_or(0.into())
+}
+
+/// A text that stands for what is missing.
+fn text_or(object: &Value, path: &str, missing: &str) -> Value {
+    match meta::text_at(object, path) {
+        "" => missing.into(),
+        text => text.into(),
+    }
+}
+
+/// How many entries a list or a map has.
+fn count(object: &Value, path: &str) -> usize {
+    match meta::at(object, path) {
+        Some(Value::Array(items)) => items.len(),
+        Some(Value::Object(entries)) => entries.len(),
+        _ => 0,
+    }
+}
+
+fn list<'a>(object: &'a Value, path: &str) -> &'a [Value] {
+    meta::at(object, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The texts of a list.
+fn texts<'a>(object: &'a Value, path: &str) -> Vec<&'a str> {
+    list(object, path).iter().filter_map(Value::as_str).collect()
+}
+
+/// A field of all containers of a template.
+fn containers(object: &Value, template: &str, field: &str) -> Value {
+    let containers = meta::at(object, template).map_or(&[][..], |template| list(template, "spec.containers"));
+    let field = |container: &Value| container.get(field).and_then(Value::as_str).map(str::to_owned);
+    containers.iter().filter_map(field).collect::<Vec<_>>().join(",").into()
+}
+
+/// A `LabelSelector` as text.
+fn label_selector(selector: Option<&Value>) -> Value {
+    let Some(Ok(selector)) = selector.map(<_ as serde::Deserialize>::deserialize) else { return "<none>".into() };
+    match Selector::try_from(&selector) {
+        Ok(selector) => or_none(selector.to_string()),
+        Err(_) => "<error>".into(),
+    }
+}
+
+/// The first `most`, and how many more there are.
+fn some_of(all: &[String], most: usize) -> String {
+    match all.len().checked_sub(most) {
+        None | Some(0) => all.join(","),
+        Some(more) => format!("{} + {more} more...", all[..most].join(",")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The row of an object at the beginning of time.
+    pub(super) fn cells(columns: &[Column], object: &Value) -> String {
+        let cell = |column: &Column| match (column.cell)(object, Timestamp::UNIX_EPOCH) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        columns.iter().map(cell).collect::<Vec<_>>().join(" ")
+    }
 
     #[test]
     fn durations_in_upstreams_short_form() {

@@ -5,9 +5,6 @@ use serde_json::Value;
 use super::{AGE, Column, NAME, text, wide};
 use crate::meta;
 
-pub const ROLES: &[Column] =
-    &[NAME, text("Created At", "When it was made.", |role, _| meta::text(role, "creationTimestamp").into())];
-
 pub const ROLE_BINDINGS: &[Column] = &[
     NAME,
     text("Role", "The role that is given.", |binding, _| {

@@ -20,8 +20,31 @@ impl Strategy for Leases {
     }
 }
 
+/// Who could hold a lease.
+pub struct LeaseCandidates;
+
+impl Strategy for LeaseCandidates {
+    fn validate(&self, object: &Value, errors: &mut Errors) {
+        let path = Path::new("spec");
+        let text = |field: &str| meta::text_at(object, field);
+        checks::required(text("spec.leaseName"), &path.child("leaseName"), errors);
+        checks::required(text("spec.binaryVersion"), &path.child("binaryVersion"), errors);
+        let strategy = text("spec.strategy");
+        checks::required(strategy, &path.child("strategy"), errors);
+        if strategy == "OldestEmulationVersion" {
+            checks::required(text("spec.emulationVersion"), &path.child("emulationVersion"), errors);
+        }
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        let path = Path::new("spec");
+        super::immutable(object, old, &path.child("leaseName"), errors);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{create, update};
     use super::*;
     use serde_json::json;
 
@@ -42,5 +65,15 @@ mod tests {
             Leases.validate(&json!({"spec": spec}), &mut errors);
             assert_eq!(errors.0.iter().map(ToString::to_string).collect::<Vec<_>>(), told);
         }
+    }
+
+    #[test]
+    fn candidates() {
+        assert_eq!(create("LeaseCandidate", json!({"spec": {"leaseName": ""}})), ["spec.leaseName: Required value"]);
+        assert_eq!(
+            create("LeaseCandidate", json!({"spec": {"emulationVersion": ""}})),
+            ["spec.emulationVersion: Required value"]
+        );
+        assert_eq!(update("LeaseCandidate", json!({"spec": {"leaseName": "other"}})).len(), 1);
     }
 }

@@ -1,33 +1,98 @@
 //! The rules of a kind that its schema cannot tell: defaults that depend on other fields, what a client may not
 //! set, validation, what a deletion waits for. One file per kind or family of kinds; pure functions on documents.
 
+mod admissionpolicy;
+mod autoscaler;
+mod certificates;
 mod configdata;
+mod controllerrevision;
+mod cronjob;
+mod csi;
+mod daemonset;
+mod deployment;
+mod device;
+mod disruption;
 mod endpoints;
+mod endpointslice;
 mod event;
+mod flowcontrol;
+mod ingress;
+mod ingressclass;
+mod ipaddress;
+mod job;
 mod lease;
+mod limitrange;
+mod migration;
 mod namespace;
+mod networkpolicy;
 mod node;
+mod persistentvolume;
+mod persistentvolumeclaim;
 mod pod;
+mod priorityclass;
 mod rbac;
+mod replicaset;
 mod replicationcontroller;
+mod resourcequota;
+mod runtimeclass;
 mod service;
+mod statefulset;
+mod storageclass;
+mod template;
+#[cfg(test)]
+mod testing;
+mod volumeattachment;
+mod webhook;
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::field::{Errors, Path};
 use crate::validation::{meta, names};
 
+pub use admissionpolicy::{AdmissionPolicyBindings, MutatingAdmissionPolicies, ValidatingAdmissionPolicies};
+pub use autoscaler::HorizontalPodAutoscalers;
+pub use certificates::{
+    CertificateSigningRequests, ClusterTrustBundles, PodCertificateRequests, keep_approval, validate_approval,
+    with_approval,
+};
 pub use configdata::{ConfigMaps, Secrets};
+pub use controllerrevision::ControllerRevisions;
+pub use cronjob::CronJobs;
+pub use csi::{CsiDrivers, CsiNodes, CsiStorageCapacities};
+pub use daemonset::DaemonSets;
+pub use deployment::Deployments;
+pub use device::{DeviceClasses, DeviceTaintRules, ResourceClaimTemplates, ResourceClaims, ResourceSlices};
+pub use disruption::PodDisruptionBudgets;
 pub use endpoints::EndpointsRules;
+pub use endpointslice::EndpointSlices;
 pub use event::Events;
-pub use lease::Leases;
+pub use flowcontrol::{FlowSchemas, PriorityLevelConfigurations};
+pub use ingress::Ingresses;
+pub use ingressclass::IngressClasses;
+pub use ipaddress::{IpAddresses, ServiceCidrs};
+pub use job::Jobs;
+pub use lease::{LeaseCandidates, Leases};
+pub use limitrange::LimitRanges;
+pub use migration::StorageVersionMigrations;
 pub use namespace::{Namespaces, SYSTEM_NAMESPACES};
+pub use networkpolicy::NetworkPolicies;
 pub use node::Nodes;
-pub use pod::{Pods, bind};
+pub use persistentvolume::PersistentVolumes;
+pub use persistentvolumeclaim::PersistentVolumeClaims;
+pub use pod::{Pods, bind, validate_ephemeral_containers, validate_resize};
+pub use priorityclass::PriorityClasses;
 pub use rbac::{RoleBindings, Roles};
+pub use replicaset::ReplicaSets;
 pub use replicationcontroller::ReplicationControllers;
+pub use resourcequota::ResourceQuotas;
+pub use runtimeclass::RuntimeClasses;
 pub use service::Services;
+pub use statefulset::StatefulSets;
+pub use storageclass::{StorageClasses, VolumeAttributesClasses};
+pub use template::PodTemplates;
+pub use volumeattachment::VolumeAttachments;
+pub use webhook::WebhookConfigurations;
 
 /// The hooks that the generic registry calls, in the order in which they stand here.
 pub trait Strategy: Send + Sync {
@@ -40,6 +105,8 @@ pub trait Strategy: Send + Sync {
     fn prepare_for_create(&self, _object: &mut Value) {}
     fn prepare_for_update(&self, _object: &mut Value, _old: &Value) {}
     fn validate(&self, _object: &Value, _errors: &mut Errors) {}
+    /// What only holds of new objects.
+    fn validate_create(&self, _object: &Value, _errors: &mut Errors) {}
     fn validate_update(&self, _object: &Value, _old: &Value, _errors: &mut Errors) {}
     fn validate_status(&self, _object: &Value, _old: &Value, _errors: &mut Errors) {}
     /// Why the object can't be deleted by anybody, if so.
@@ -98,6 +165,7 @@ pub fn validate_create(strategy: &dyn Strategy, object: &Value, namespaced: bool
     let mut errors = Errors::default();
     meta::validate(object, namespaced, strategy.name_rule(), &mut errors);
     strategy.validate(object, &mut errors);
+    strategy.validate_create(object, &mut errors);
     errors
 }
 
@@ -124,6 +192,22 @@ fn keep(object: &mut Value, old: &Value, field: &str) {
         Some(value) => fields.insert(field.to_owned(), value.clone()),
         None => fields.remove(field),
     };
+}
+
+/// The status is not the client's to begin with.
+fn begin(object: &mut Value, status: Value) {
+    crate::meta::fields_mut(object).insert("status".into(), status);
+}
+
+/// The fields of a part of the object, where it is there.
+fn part_mut<'a>(object: &'a mut Value, name: &str) -> Option<&'a mut Map<String, Value>> {
+    object.get_mut(name).and_then(Value::as_object_mut)
+}
+
+/// The objects of a list.
+fn items_mut<'a>(object: &'a mut Map<String, Value>, list: &str) -> impl Iterator<Item = &'a mut Map<String, Value>> {
+    let items = object.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+    items.filter_map(Value::as_object_mut)
 }
 
 /// Refuses a change of a field.

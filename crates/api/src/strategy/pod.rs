@@ -1,5 +1,6 @@
 //! Pods, and what their templates share with them.
 
+mod part;
 mod update;
 
 use k8s_openapi::api::core::v1::PodSpec;
@@ -10,7 +11,9 @@ use crate::field::{Errors, Path};
 use crate::meta::{self, object_mut};
 use crate::quantity::Quantity;
 use crate::status::Status;
-use crate::validation;
+use crate::validation::{self, pod::Owner};
+
+pub use part::{validate_ephemeral_containers, validate_resize};
 
 pub struct Pods;
 
@@ -53,7 +56,13 @@ impl Strategy for Pods {
 
     fn validate(&self, object: &Value, errors: &mut Errors) {
         let spec: PodSpec = typed(object.get("spec"));
-        validation::pod::validate(&spec, &Path::new("spec"), false, errors);
+        validation::pod::validate(&spec, &Path::new("spec"), Owner::None, errors);
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        if object["spec"].get("ephemeralContainers").is_some() {
+            errors.forbidden(&Path::new("spec").child("ephemeralContainers"), "cannot be set on create");
+        }
     }
 
     fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ReplicationControllerSpec;
 use serde_json::{Value, json};
 
-use super::{Strategy, keep, pod, typed};
+use super::{Strategy, keep, pod, template, typed};
 use crate::field::{Errors, Path};
-use crate::validation;
+use crate::validation::{checks, pod::Owner};
 
 pub struct ReplicationControllers;
 
@@ -71,16 +71,11 @@ impl Strategy for ReplicationControllers {
             let why = "`selector` does not match template `labels`";
             errors.invalid(&labels_path, json!(labels), why);
         }
-        validation::meta::labels(object.pointer("/spec/template/metadata/labels"), &labels_path, errors);
-        validation::pod::validate(&template.spec.unwrap_or_default(), &template_path.child("spec"), true, errors);
+        template::validate(&object["spec"]["template"], Owner::ReplicationController, &template_path, errors);
     }
 
     fn validate_status(&self, object: &Value, _old: &Value, errors: &mut Errors) {
-        let path = Path::new("status");
-        for field in ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"] {
-            if let Some(n) = object["status"].get(field).and_then(Value::as_i64).filter(|n| *n < 0) {
-                errors.invalid(&path.child(field), n, "must be greater than or equal to 0");
-            }
-        }
+        let fields = ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
+        checks::counts(object, "status", &fields, errors);
     }
 }

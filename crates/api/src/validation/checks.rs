@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use serde_json::Value;
+
 use super::names;
 use crate::field::{Errors, Path};
 
@@ -28,6 +30,15 @@ pub fn supported_if_set(value: Option<&str>, values: &[&str], path: &Path<'_>, e
 pub fn not_negative(value: Option<i64>, path: &Path<'_>, errors: &mut Errors) {
     if let Some(value) = value.filter(|v| *v < 0) {
         errors.invalid(path, value, NOT_NEGATIVE);
+    }
+}
+
+/// These fields of a part of an object count something.
+pub fn counts(object: &Value, part: &str, fields: &[&str], errors: &mut Errors) {
+    let path = Path::new(part);
+    for field in fields {
+        let value = object.get(part).and_then(|part| part.get(field)).and_then(Value::as_i64);
+        not_negative(value, &path.child(field), errors);
     }
 }
 
@@ -124,16 +135,42 @@ pub fn endpoint_ip(text: &str, path: &Path<'_>, errors: &mut Errors) {
 }
 
 pub fn cidr(text: &str, path: &Path<'_>, errors: &mut Errors) {
-    let valid = text.split_once('/').is_some_and(|(address, bits)| {
-        let most = match address.parse::<IpAddr>() {
-            Ok(IpAddr::V4(_)) => 32,
-            Ok(IpAddr::V6(_)) => 128,
-            Err(_) => return false,
-        };
-        let digits = bits.bytes().all(|b| b.is_ascii_digit()) && (bits.len() == 1 || !bits.starts_with('0'));
-        digits && bits.parse::<u8>().is_ok_and(|bits| bits <= most)
-    });
-    if !valid {
+    if range(text).is_none() {
         errors.invalid(path, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
     }
+}
+
+/// The addresses that begin with some bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The bits of the address from the left; those past the prefix are zero.
+    start: u128,
+    prefix: u32,
+    v4: bool,
+}
+
+impl Range {
+    pub fn is_v4(&self) -> bool {
+        self.v4
+    }
+
+    pub fn contains(&self, other: &Self) -> bool {
+        self.v4 == other.v4 && self.prefix <= other.prefix && masked(other.start, self.prefix) == self.start
+    }
+}
+
+fn masked(bits: u128, prefix: u32) -> u128 {
+    bits & u128::MAX.checked_shl(128 - prefix).unwrap_or(0)
+}
+
+/// What a CIDR stands for, if it is one.
+pub fn range(text: &str) -> Option<Range> {
+    let (address, bits) = text.split_once('/')?;
+    let (start, most, v4) = match address.parse().ok()? {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, 32, true),
+        IpAddr::V6(v6) => (v6.to_bits(), 128, false),
+    };
+    let digits = bits.bytes().all(|b| b.is_ascii_digit()) && (bits.len() == 1 || !bits.starts_with('0'));
+    let prefix = bits.parse::<u32>().ok().filter(|prefix| digits && *prefix <= most)?;
+    Some(Range { start: masked(start, prefix), prefix, v4 })
 }

@@ -58,7 +58,7 @@ pub fn labels(labels: Option<&Value>, path: &Path<'_>, errors: &mut Errors) {
     }
 }
 
-fn annotations(annotations: Option<&Value>, path: &Path<'_>, errors: &mut Errors) {
+pub fn annotations(annotations: Option<&Value>, path: &Path<'_>, errors: &mut Errors) {
     let mut size = 0;
     for (key, value) in annotations.and_then(Value::as_object).into_iter().flatten() {
         errors.extend(path, key, names::qualified_name(&key.to_lowercase()));

@@ -2,9 +2,12 @@
 //! the types of pods. What holds of one kind alone is in its strategy.
 
 mod affinity;
+pub mod amount;
 pub mod checks;
 mod container;
+pub mod cron;
 mod env;
+mod ephemeral;
 pub mod meta;
 pub mod names;
 pub mod pod;
@@ -13,4 +16,5 @@ mod resources;
 mod security;
 mod volume;
 
-pub use affinity::EFFECTS;
+pub use affinity::{EFFECTS, label_selector, tolerations};
+pub use resources::amounts;

@@ -49,6 +49,44 @@ pub fn dns_subdomain(text: &str) -> Vec<String> {
     problems
 }
 
+/// A subdomain whose first label is `*`.
+pub fn wildcard_dns(text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    length(text, 253, &mut problems);
+    if !text.strip_prefix("*.").is_some_and(|rest| rest.split('.').all(dns_label_shape)) {
+        problems.push(format!(
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of \
+             lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. \
+             '*.example.com', regex used for validation is '\\*\\.{LABEL}(\\.{LABEL})*')"
+        ));
+    }
+    problems
+}
+
+/// An address as it is written when it is the name of an object.
+pub fn canonical_ip(text: &str) -> Vec<String> {
+    match text.parse::<std::net::IpAddr>() {
+        Ok(ip) if ip.to_string() == text => Vec::new(),
+        Ok(ip) => vec![format!("must be an IP address in canonical format ({:?})", ip.to_string())],
+        Err(_) => vec!["must be a valid IP address".to_owned()],
+    }
+}
+
+/// `example.com/what`: who it is of, and what.
+pub fn domain_prefixed_path(text: &str) -> Vec<String> {
+    let why = || vec!["must be a domain-prefixed path (such as \"acme.io/foo\")".to_owned()];
+    match text.split_once('/') {
+        Some((domain, path)) if !path.is_empty() => {
+            let mut problems = dns_subdomain(domain);
+            if path.split('/').any(|part| part.is_empty() || !path_segment(part).is_empty()) {
+                problems.extend(why());
+            }
+            problems
+        }
+        _ => why(),
+    }
+}
+
 /// A name that is a part of a path and nothing more: of roles and their bindings.
 pub fn path_segment(text: &str) -> Vec<String> {
     if text == "." || text == ".." {

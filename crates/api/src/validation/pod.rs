@@ -5,15 +5,34 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1::{Container, PodDNSConfig, PodSpec};
 
 use super::checks::{MAX_INT32, between, ip, named, named_if_set, seconds, supported, supported_if_set};
-use super::{affinity, container, names, resources, security, volume};
+use super::{affinity, container, ephemeral, names, resources, security, volume};
 use crate::field::{Errors, Path};
 
 pub use super::checks::port_number as number;
 
 const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 
-/// `template`: the rules for a controller's template, where only `Always` makes sense.
-pub fn validate(spec: &PodSpec, path: &Path<'_>, template: bool, errors: &mut Errors) {
+/// Whose pods they are: what restarts them and what may end them differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A pod by itself.
+    None,
+    PodTemplate,
+    Job,
+    ReplicationController,
+    ReplicaSet,
+    StatefulSet,
+    DaemonSet,
+}
+
+impl Owner {
+    /// Of controllers whose pods never end.
+    fn keeps_running(self) -> bool {
+        !matches!(self, Self::None | Self::PodTemplate | Self::Job)
+    }
+}
+
+pub fn validate(spec: &PodSpec, path: &Path<'_>, owner: Owner, errors: &mut Errors) {
     let volumes = volume::validate(spec.volumes.as_deref().unwrap_or_default(), &path.child("volumes"), errors);
     let claims = resource_claims(spec, &path.child("resourceClaims"), errors);
     let grace = spec.termination_grace_period_seconds.unwrap_or(30);
@@ -31,11 +50,8 @@ pub fn validate(spec: &PodSpec, path: &Path<'_>, template: bool, errors: &mut Er
         container::validate(one, &init.index(at), &around, &mut seen, true, errors);
     }
     host_ports(spec.host_network == Some(true), &spec.containers, &containers, errors);
-    if spec.ephemeral_containers.as_ref().is_some_and(|list| !list.is_empty()) {
-        let why = if template { "ephemeral containers not allowed in pod template" } else { "cannot be set on create" };
-        errors.forbidden(&path.child("ephemeralContainers"), why);
-    }
-    policies(spec, path, template, errors);
+    ephemeral::validate(spec, path, &around, &mut seen, owner, errors);
+    policies(spec, path, owner, errors);
     placement(spec, path, errors);
     if let Some(context) = &spec.security_context {
         security::pod(spec, context, &path.child("securityContext"), errors);
@@ -52,17 +68,21 @@ pub fn validate(spec: &PodSpec, path: &Path<'_>, template: bool, errors: &mut Er
     }
 }
 
-fn policies(spec: &PodSpec, path: &Path<'_>, template: bool, errors: &mut Errors) {
+fn policies(spec: &PodSpec, path: &Path<'_>, owner: Owner, errors: &mut Errors) {
     let restart = spec.restart_policy.as_deref().unwrap_or("");
-    let restarts: &[&str] = if template { &["Always"] } else { &["Always", "OnFailure", "Never"] };
-    supported(restart, restarts, &path.child("restartPolicy"), errors);
+    let restarts: &[&str] = if owner.keeps_running() { &["Always"] } else { &["Always", "OnFailure", "Never"] };
+    if owner == Owner::Job && restart == "Always" {
+        errors.required(&path.child("restartPolicy"), "valid values: \"OnFailure\", \"Never\"");
+    } else {
+        supported(restart, restarts, &path.child("restartPolicy"), errors);
+    }
     supported(spec.dns_policy.as_deref().unwrap_or(""), &DNS_POLICIES, &path.child("dnsPolicy"), errors);
     dns(spec.dns_config.as_ref(), spec.dns_policy.as_deref() == Some("None"), &path.child("dnsConfig"), errors);
     let preemption = ["Never", "PreemptLowerPriority"];
     supported_if_set(spec.preemption_policy.as_deref(), &preemption, &path.child("preemptionPolicy"), errors);
     seconds(spec.termination_grace_period_seconds, &path.child("terminationGracePeriodSeconds"), errors);
-    if template && spec.active_deadline_seconds.is_some() {
-        let why = "activeDeadlineSeconds in ReplicationController is not Supported";
+    if owner.keeps_running() && spec.active_deadline_seconds.is_some() {
+        let why = format!("activeDeadlineSeconds in {owner:?} is not Supported");
         errors.forbidden(&path.child("activeDeadlineSeconds"), why);
     } else {
         between(spec.active_deadline_seconds, (1, MAX_INT32), &path.child("activeDeadlineSeconds"), errors);

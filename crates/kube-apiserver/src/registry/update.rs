@@ -107,9 +107,8 @@ impl Registry {
                     resource.strategy.default(&mut document);
                 }
                 resource.strategy.prepare_for_update(&mut document, old);
-                if resource.generation && spec_changed(&document, old) {
-                    let generation = old["metadata"]["generation"].as_i64().unwrap_or(0).saturating_add(1);
-                    metadata_mut(&mut document).insert("generation".into(), generation.into());
+                if resource.generation {
+                    count_change(&mut document, old);
                 }
                 strategy::validate_update(resource.strategy, &document, old, resource.namespaced)
             }
@@ -120,13 +119,22 @@ impl Registry {
                 resource.strategy.validate_status(&document, old, &mut errors);
                 errors
             }
+            Rules::Part(validate) => {
+                let mut errors = api::field::Errors::default();
+                resource.strategy.default(&mut document);
+                if resource.generation {
+                    count_change(&mut document, old);
+                }
+                validate(&document, old, &mut errors);
+                errors
+            }
             Rules::Checked => api::field::Errors::default(),
         };
         if !errors.is_empty() {
             return Err(Status::invalid(resource.group, resource.kind, &target.name, &errors));
         }
         admission.validate(&attempt, &document).await?;
-        if rules == Rules::Object {
+        if matches!(rules, Rules::Object) {
             warnings::for_object(resource.kind, &document).into_iter().for_each(|warning| context.warn(warning));
         }
         if meta::is_deleting(&document) && !holds_back(target, &document) {
@@ -194,6 +202,14 @@ fn keep_system_fields(document: &mut Value, old: &Value) {
     }
     metadata.remove("selfLink");
     metadata.remove("managedFields");
+}
+
+/// `metadata.generation` tells how often what is wanted was changed.
+fn count_change(document: &mut Value, old: &Value) {
+    if spec_changed(document, old) {
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or(0).saturating_add(1);
+        metadata_mut(document).insert("generation".into(), generation.into());
+    }
 }
 
 fn spec_changed(document: &Value, old: &Value) -> bool {

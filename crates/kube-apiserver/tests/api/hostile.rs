@@ -1,34 +1,13 @@
 //! What clients must not be able to do: two tables of hostile inputs, one of bodies and one of parameters, against every verb of
 //! every row of the catalog. Each answer is a Status, and what is stored stays as it is.
 
-use crate::common::Api;
-use api::catalog::{Catalog, Served};
+use api::catalog::Catalog;
 use serde_json::{Value, json};
 
+use crate::common::Api;
+use crate::samples::{collection, name_of, object};
+
 const JSON_PATCH: &str = "application/json-patch+json";
-
-pub fn object(resource: &Served, name: &str) -> Value {
-    let mut object = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": name}});
-    match resource.kind {
-        "Pod" => object["spec"] = json!({"containers": [{"name": "c", "image": "busybox"}]}),
-        "Service" => object["spec"] = json!({"ports": [{"port": 80}]}),
-        "ReplicationController" => {
-            let pod = json!({"metadata": {"labels": {"a": "b"}},
-                "spec": {"containers": [{"name": "c", "image": "busybox"}]}});
-            object["spec"] = json!({"replicas": 1, "selector": {"a": "b"}, "template": pod});
-        }
-        "RoleBinding" | "ClusterRoleBinding" => object["roleRef"] = json!({"kind": "ClusterRole", "name": "r"}),
-        "Event" => object["involvedObject"] = json!({"namespace": "default", "kind": "Pod", "name": "x"}),
-        _ => {}
-    }
-    object
-}
-
-pub fn collection(resource: &Served) -> String {
-    let base = if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
-    let scope = if resource.namespaced { "/namespaces/default" } else { "" };
-    format!("{base}/{}{scope}/{}", resource.version, resource.plural)
-}
 
 /// Bodies that are no object of any kind, or want to be more than they are.
 fn bodies() -> Vec<(&'static str, &'static str, Vec<u8>)> {
@@ -78,7 +57,7 @@ async fn hostile_bodies_are_refused_and_change_nothing() {
     let api = Api::start().await;
     for resource in Catalog::builtin().served() {
         let (all, name) = (collection(resource), "hostile-body");
-        let one = format!("{all}/{name}");
+        let one = format!("{all}/{}", name_of(resource, name));
         let (code, made) = api.json("POST", &all, &object(resource, name)).await;
         assert_eq!(code, 201, "{}: {made}", resource.kind);
         let mut places = vec![one.clone()];
@@ -137,7 +116,7 @@ async fn hostile_parameters_are_refused_or_bounded() {
                 let (code, said) = api
                     .json(
                         "DELETE",
-                        &format!("{all}/another"),
+                        &format!("{all}/{}", name_of(resource, "another")),
                         &json!({"gracePeriodSeconds": 0, "propagationPolicy": "Background"}),
                     )
                     .await;
@@ -161,7 +140,8 @@ async fn hostile_parameters_are_refused_or_bounded() {
             json!({"propagationPolicy": "Nope"}),
             json!({"gracePeriodSeconds": -1}),
         ] {
-            let (code, said) = api.json("DELETE", &format!("{all}/hostile-parameter"), &options).await;
+            let (code, said) =
+                api.json("DELETE", &format!("{all}/{}", name_of(resource, "hostile-parameter")), &options).await;
             assert!([400, 422].contains(&code), "{all} {options}: {code} {said}");
         }
     }

@@ -3,4 +3,5 @@
 mod common;
 mod hostile;
 mod protobuf;
+mod samples;
 mod users;

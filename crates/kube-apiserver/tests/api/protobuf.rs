@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::common::Api;
-use crate::hostile::{collection, object};
+use crate::samples::{collection, name_of, object};
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
@@ -62,7 +62,8 @@ async fn objects_lists_and_watches_say_the_same_as_in_json() {
     let mut watches = JoinSet::new();
     for resource in Catalog::builtin().served() {
         let all = collection(resource);
-        let one = format!("{all}/pb");
+        let name = name_of(resource, "pb");
+        let one = format!("{all}/{name}");
         let (code, made) = api.json("POST", &all, &object(resource, "pb")).await;
         assert_eq!(code, 201, "{}: {made}", resource.kind);
         let (code, got) = api.call_for("GET", &one, (PROTOBUF, PROTOBUF), b"").await;
@@ -83,7 +84,7 @@ async fn objects_lists_and_watches_say_the_same_as_in_json() {
         assert_eq!(listed["metadata"]["resourceVersion"], list["metadata"]["resourceVersion"]);
 
         let (api, kind) = (api.clone(), resource.kind);
-        let path = format!("{all}?watch=1&timeoutSeconds=1&resourceVersion=0&fieldSelector=metadata.name%3Dpb");
+        let path = format!("{all}?watch=1&timeoutSeconds=1&resourceVersion=0&fieldSelector=metadata.name%3D{name}");
         watches.spawn(async move {
             let stream = format!("{PROTOBUF};stream=watch");
             let (code, frames) = api.call_for("GET", &path, (PROTOBUF, &stream), b"").await;

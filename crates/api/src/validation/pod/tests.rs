@@ -13,10 +13,10 @@ fn good() -> Value {
     })
 }
 
-fn told(spec: Value, template: bool) -> Vec<String> {
+fn told(spec: Value, owner: Owner) -> Vec<String> {
     let spec: PodSpec = serde_json::from_value(spec).unwrap();
     let mut errors = Errors::default();
-    validate(&spec, &Path::new("spec"), template, &mut errors);
+    validate(&spec, &Path::new("spec"), owner, &mut errors);
     errors.0.iter().map(ToString::to_string).collect()
 }
 
@@ -47,8 +47,8 @@ fn with(pointer: &str, value: Value) -> Value {
 
 #[test]
 fn a_good_pod_is_good() {
-    assert_eq!(told(good(), false), Vec::<String>::new());
-    assert_eq!(told(good(), true), Vec::<String>::new());
+    assert_eq!(told(good(), Owner::None), Vec::<String>::new());
+    assert_eq!(told(good(), Owner::ReplicationController), Vec::<String>::new());
 }
 
 #[test]
@@ -338,7 +338,21 @@ fn refused() {
             json!({"cpu": "-1"}),
             "spec.overhead[cpu]: Invalid value: \"-1\": must be greater than or equal to 0",
         ),
-        ("ephemeralContainers/0", json!({"name": "e"}), "spec.ephemeralContainers: Forbidden: cannot be set on create"),
+        (
+            "ephemeralContainers/0",
+            json!({"name": "c", "image": "i"}),
+            "spec.ephemeralContainers[0].name: Duplicate value: \"c\"",
+        ),
+        (
+            "ephemeralContainers/0",
+            json!({"name": "e", "image": "i", "ports": [{"containerPort": 1}]}),
+            "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
+        ),
+        (
+            "ephemeralContainers/0",
+            json!({"name": "e", "image": "i", "targetContainerName": "z"}),
+            "spec.ephemeralContainers[0].targetContainerName: Not found: \"z\"",
+        ),
         (
             "resourceClaims/0",
             json!({"name": "r"}),
@@ -350,7 +364,7 @@ fn refused() {
             "spec.serviceAccountName: Invalid value: \"A_\": a lowercase RFC 1123 subdomain",
         ),
     ] {
-        let errors = told(with(pointer, value), false);
+        let errors = told(with(pointer, value), Owner::None);
         if errors.len() != 1 || !errors[0].starts_with(expected) {
             missed.push(format!("{pointer}\n{expected}\n{errors:#?}"));
         }
@@ -383,7 +397,7 @@ fn accepted() {
         ("terminationGracePeriodSeconds", json!(0)),
         ("dnsConfig", json!({"searches": ["a.b", "."], "options": [{"name": "ndots"}]})),
     ] {
-        assert_eq!(told(with(pointer, value.clone()), false), Vec::<String>::new(), "{pointer} {value}");
+        assert_eq!(told(with(pointer, value.clone()), Owner::None), Vec::<String>::new(), "{pointer} {value}");
     }
 }
 
@@ -401,6 +415,11 @@ fn templates_have_rules_of_their_own() {
             "spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in ReplicationController is not Supported",
         ),
     ] {
-        assert_eq!(told(with(pointer, value), true), [expected]);
+        assert_eq!(told(with(pointer, value), Owner::ReplicationController), [expected]);
     }
+    let ends = "spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\"";
+    assert_eq!(told(good(), Owner::Job), [ends]);
+    let ephemeral = with("ephemeralContainers/0", json!({"name": "e", "image": "i"}));
+    let refused = "spec.ephemeralContainers: Forbidden: ephemeral containers not allowed in pod template";
+    assert_eq!(told(ephemeral, Owner::DaemonSet), [refused]);
 }

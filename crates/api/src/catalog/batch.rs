@@ -1,0 +1,28 @@
+//! `batch`: pods that end.
+
+use super::{Resource, STATUS, row};
+use crate::{columns, strategy};
+
+const GROUP: &str = "batch";
+
+pub(super) fn rows() -> Vec<Resource> {
+    vec![
+        Resource {
+            short_names: &["cj"],
+            categories: &["all"],
+            subresources: &[STATUS],
+            generation: true,
+            columns: columns::CRON_JOBS,
+            strategy: &strategy::CronJobs,
+            ..row(GROUP, "v1", "CronJob", "cronjobs")
+        },
+        Resource {
+            categories: &["all"],
+            subresources: &[STATUS],
+            generation: true,
+            columns: columns::JOBS,
+            strategy: &strategy::Jobs,
+            ..row(GROUP, "v1", "Job", "jobs")
+        },
+    ]
+}

@@ -1,0 +1,15 @@
+//! `discovery.k8s.io`.
+
+use super::{Resource, row};
+use crate::{columns, strategy};
+
+const GROUP: &str = "discovery.k8s.io";
+
+pub(super) fn rows() -> Vec<Resource> {
+    vec![Resource {
+        generation: true,
+        columns: columns::ENDPOINT_SLICES,
+        strategy: &strategy::EndpointSlices,
+        ..row(GROUP, "v1", "EndpointSlice", "endpointslices")
+    }]
+}

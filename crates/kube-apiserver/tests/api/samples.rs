@@ -1,0 +1,33 @@
+//! A valid object of every kind, out of the API's samples.
+
+use std::sync::LazyLock;
+
+use api::catalog::Served;
+use serde_json::Value;
+
+/// The sample of a kind, under a name.
+pub fn object(resource: &Served, name: &str) -> Value {
+    static SAMPLES: LazyLock<Vec<Value>> = LazyLock::new(|| {
+        let text = include_bytes!("../../../api/schema/samples.yaml");
+        api::yaml::read_documents(text).unwrap().into_iter().map(|document| document.value).collect()
+    });
+    let is = |sample: &&Value| sample["apiVersion"] == resource.api_version() && sample["kind"] == resource.kind;
+    let sample = SAMPLES.iter().find(is);
+    let mut object = sample.unwrap_or_else(|| panic!("api/schema/samples.yaml lacks {}", resource.kind)).clone();
+    object["metadata"]["name"] = name_of(resource, name).into();
+    object
+}
+
+/// Objects of most kinds may have any name; addresses are their own.
+pub fn name_of(resource: &Served, name: &str) -> String {
+    match resource.kind {
+        "IPAddress" => format!("10.9.8.{}", name.len()),
+        _ => name.to_owned(),
+    }
+}
+
+pub fn collection(resource: &Served) -> String {
+    let base = if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
+    let scope = if resource.namespaced { "/namespaces/default" } else { "" };
+    format!("{base}/{}{scope}/{}", resource.version, resource.plural)
+}
