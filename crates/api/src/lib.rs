@@ -16,6 +16,7 @@ pub mod selector;
 pub mod status;
 pub mod strategy;
 pub mod tolerations;
+pub mod unhonoured;
 pub mod validation;
 pub mod warnings;
 pub mod yaml;

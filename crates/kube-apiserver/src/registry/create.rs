@@ -3,7 +3,7 @@
 use api::meta::{self, metadata_mut};
 use api::status::{Cause, Status};
 use api::strategy::{self, Claim};
-use api::warnings;
+use api::{unhonoured, warnings};
 use bytes::Bytes;
 use rand::Rng;
 use serde_json::Value;
@@ -66,6 +66,8 @@ impl Registry {
             self.check_claims(target, &attempted)?;
             admission.validate(&attempt, &attempted).await?;
             if tries == 1 {
+                let unhonoured = unhonoured::warning(&resource.qualified());
+                unhonoured.into_iter().for_each(|warning| context.warn(warning));
                 warnings::for_object(resource.kind, &attempted).into_iter().for_each(|warning| context.warn(warning));
             }
             let stored: Bytes = meta::encode(&attempted).into();
