@@ -21,10 +21,16 @@ pub fn for_object(kind: &str, object: &Value) -> Vec<String> {
                 pod(spec, &Path::new("spec"), &mut warnings);
             }
         }
-        "ReplicationController" => {
-            let (spec, template) = (Path::new("spec"), meta::at(object, "spec.template.spec"));
-            if let Some(template) = template {
-                pod(template, &spec.child("template").child("spec"), &mut warnings);
+        "ReplicationController" | "ReplicaSet" | "Deployment" | "StatefulSet" | "DaemonSet" | "Job" => {
+            template(object, &["spec", "template", "spec"], &mut warnings);
+        }
+        "CronJob" => template(object, &["spec", "jobTemplate", "spec", "template", "spec"], &mut warnings),
+        "PodTemplate" => template(object, &["template", "spec"], &mut warnings),
+        "Ingress" => {
+            let annotations = meta::at(object, "metadata.annotations");
+            if annotations.is_some_and(|all| all.get("kubernetes.io/ingress.class").is_some()) {
+                let why = "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead";
+                warnings.push(why.to_owned());
             }
         }
         "Service" => service(object, &mut warnings),
@@ -33,6 +39,13 @@ pub fn for_object(kind: &str, object: &Value) -> Vec<String> {
     }
     warnings.truncate(MOST);
     warnings
+}
+
+/// The pods of a template that stands at this path.
+fn template(object: &Value, path: &[&str], warnings: &mut Vec<String>) {
+    if let Some(spec) = path.iter().try_fold(object, |value, step| value.get(step)) {
+        pod(spec, &Path::new(&path.join(".")), warnings);
+    }
 }
 
 fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {

@@ -171,3 +171,41 @@ proptest! {
         prop_assert_eq!(&served["metadata"]["annotations"], &document["metadata"]["annotations"]);
     }
 }
+
+/// Every place of every sample, with what does not belong there.
+#[test]
+fn spoiled_samples_go_the_way_of_a_write() {
+    let samples = api::yaml::read_documents(include_bytes!("../schema/samples.yaml")).unwrap();
+    let wrong = serde_json::json!([null, true, -1, 70000, i64::MAX, "", "a", "25%", "../x", "\u{0}", [], {}, ["a"], [null], [{}], {"a": "b"}]);
+    let catalog = api::catalog::Catalog::builtin();
+    for sample in samples.iter().map(|document| &document.value) {
+        let kind = sample["kind"].as_str().unwrap();
+        let served = catalog.served().iter().find(|served| served.kind == kind).unwrap();
+        let mut places = Vec::new();
+        pointers(sample, String::new(), &mut places);
+        for place in places {
+            for value in wrong.as_array().unwrap() {
+                let mut spoiled = sample.clone();
+                *spoiled.pointer_mut(&place).unwrap() = value.clone();
+                pipeline::run(served, spoiled, pipeline::PATCHES[1], b"{\"metadata\":{\"labels\":{\"a\":\"b\"}}}");
+            }
+        }
+    }
+}
+
+fn pointers(value: &Value, path: String, places: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                pointers(value, format!("{path}/{}", name.replace('~', "~0").replace('/', "~1")), places);
+            }
+        }
+        Value::Array(items) => {
+            for (at, value) in items.iter().enumerate() {
+                pointers(value, format!("{path}/{at}"), places);
+            }
+        }
+        _ => {}
+    }
+    places.push(path);
+}

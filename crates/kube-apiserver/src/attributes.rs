@@ -7,6 +7,7 @@ use std::sync::Arc;
 use api::selector::FieldSelector;
 use http::Method;
 use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
 
 use crate::request::Query;
 
@@ -17,6 +18,20 @@ pub struct User {
     pub uid: String,
     pub groups: Vec<String>,
     pub extra: BTreeMap<String, Vec<String>>,
+}
+
+impl User {
+    /// As `UserInfo` and certificate requests have it.
+    pub fn to_json(&self) -> Value {
+        let mut json = json!({"username": self.name, "groups": self.groups});
+        if !self.uid.is_empty() {
+            json["uid"] = self.uid.as_str().into();
+        }
+        if !self.extra.is_empty() {
+            json["extra"] = json!(self.extra);
+        }
+        json
+    }
 }
 
 /// What all that comes after authentication knows of a request.

@@ -126,6 +126,7 @@ pub(super) fn rows() -> Vec<Resource> {
         Resource {
             short_names: &["sa"],
             columns: columns::SERVICE_ACCOUNTS,
+            strategy: &strategy::ServiceAccounts,
             ..row("", "v1", "ServiceAccount", "serviceaccounts")
         },
         Resource {

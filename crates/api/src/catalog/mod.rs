@@ -223,6 +223,34 @@ mod tests {
         assert_eq!(names.len(), count);
     }
 
+    /// As upstream's aggregator ranks its own groups.
+    #[test]
+    fn groups_are_in_upstreams_order() {
+        let catalog = Catalog::builtin();
+        let groups: Vec<&str> = catalog.groups().into_iter().map(|(group, _)| group).collect();
+        let short: Vec<&str> = groups.iter().map(|group| group.split('.').next().unwrap()).collect();
+        assert_eq!(
+            short.join(" "),
+            " apps autoscaling batch certificates networking policy rbac storage admissionregistration scheduling \
+             coordination node discovery flowcontrol resource storagemigration"
+        );
+    }
+
+    #[test]
+    fn resources_and_subresources_are_in_the_order_of_their_names() {
+        for (group, versions) in Catalog::builtin().groups() {
+            for version in versions {
+                let catalog = Catalog::builtin();
+                let plurals: Vec<&str> = catalog.of_version(group, version).map(|served| served.plural).collect();
+                assert!(plurals.is_sorted(), "{group}/{version}: {plurals:?}");
+            }
+        }
+        for resource in Catalog::builtin().resources() {
+            let names: Vec<&str> = resource.subresources.iter().map(|sub| sub.name).collect();
+            assert!(names.is_sorted(), "{}: {names:?}", resource.plural);
+        }
+    }
+
     #[test]
     fn every_version_of_a_resource_is_found_and_shares_it() {
         let leases = coordination::rows().remove(0);

@@ -54,6 +54,18 @@ impl Strategy for CertificateSigningRequests {
         begin(object, json!({}));
     }
 
+    /// Who asks is what the server knows, not what the asker says.
+    fn set_requester(&self, object: &mut Value, requester: &dyn Fn() -> Value) {
+        let spec = meta::object_mut(object, "spec");
+        let requester = requester();
+        for field in ["username", "uid", "groups", "extra"] {
+            match requester.get(field) {
+                Some(value) => spec.insert(field.into(), value.clone()),
+                None => spec.remove(field),
+            };
+        }
+    }
+
     /// What was asked for, and what became of it, is not for the asker to change.
     fn prepare_for_update(&self, object: &mut Value, old: &Value) {
         keep(object, old, "spec");

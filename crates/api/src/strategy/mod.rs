@@ -36,6 +36,7 @@ mod replicationcontroller;
 mod resourcequota;
 mod runtimeclass;
 mod service;
+mod serviceaccount;
 mod statefulset;
 mod storageclass;
 mod template;
@@ -88,6 +89,7 @@ pub use replicationcontroller::ReplicationControllers;
 pub use resourcequota::ResourceQuotas;
 pub use runtimeclass::RuntimeClasses;
 pub use service::Services;
+pub use serviceaccount::ServiceAccounts;
 pub use statefulset::StatefulSets;
 pub use storageclass::{StorageClasses, VolumeAttributesClasses};
 pub use template::PodTemplates;
@@ -103,6 +105,8 @@ pub trait Strategy: Send + Sync {
     fn default(&self, _object: &mut Value) {}
     /// Drops what a client may not decide.
     fn prepare_for_create(&self, _object: &mut Value) {}
+    /// Writes down who made the object, where that is a part of it. `requester` makes `username`, `uid`, `groups` and `extra`.
+    fn set_requester(&self, _object: &mut Value, _requester: &dyn Fn() -> Value) {}
     fn prepare_for_update(&self, _object: &mut Value, _old: &Value) {}
     fn validate(&self, _object: &Value, _errors: &mut Errors) {}
     /// What only holds of new objects.

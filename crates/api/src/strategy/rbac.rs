@@ -1,11 +1,11 @@
 //! Roles and their bindings.
 
-use k8s_openapi::api::rbac::v1::{PolicyRule, RoleRef, Subject};
+use k8s_openapi::api::rbac::v1::{AggregationRule, PolicyRule, RoleRef, Subject};
 use serde_json::Value;
 
 use super::{Strategy, typed};
 use crate::field::{Errors, Path};
-use crate::validation::names;
+use crate::validation::{self, names};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -24,6 +24,17 @@ impl Strategy for Roles {
         let path = Path::new("rules");
         for (at, rule) in rules.iter().enumerate() {
             self.rule(rule, &path.index(at), errors);
+        }
+        let Some(aggregation) = object.get("aggregationRule").filter(|_| !self.namespaced) else { return };
+        let aggregation: AggregationRule = typed(Some(aggregation));
+        let path = Path::new("aggregationRule");
+        let (list, selectors) =
+            (path.child("clusterRoleSelectors"), aggregation.cluster_role_selectors.unwrap_or_default());
+        if selectors.is_empty() {
+            errors.required(&list, "at least one clusterRoleSelector required if aggregationRule is non-nil");
+        }
+        for (at, selector) in selectors.iter().enumerate() {
+            validation::label_selector(Some(selector), &list.index(at), errors);
         }
     }
 }
@@ -176,6 +187,10 @@ mod tests {
         ] {
             assert_eq!(found(&Roles { namespaced }, role(rule)), [expected]);
         }
+        let none = json!({"aggregationRule": {"clusterRoleSelectors": []}});
+        let why = "at least one clusterRoleSelector required if aggregationRule is non-nil";
+        let told = format!("aggregationRule.clusterRoleSelectors: Required value: {why}");
+        assert_eq!(found(&Roles { namespaced: false }, none), [told]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Bytes<'_> {
     }
 }
 
-const TEXTS: [&str; 32] = [
+const TEXTS: [&str; 48] = [
     "",
     "a",
     "v1",
@@ -132,6 +132,22 @@ const TEXTS: [&str; 32] = [
     "hugepages-2Mi",
     "10.0.0.0/33",
     "NoExecute",
+    "25%",
+    "RollingUpdate",
+    "OnDelete",
+    "Indexed",
+    "* * * * *",
+    "https://host/path",
+    "10.0.0.0/8",
+    "IPv4",
+    "Container",
+    "Resource",
+    "Utilization",
+    "Approved",
+    "Limited",
+    "Queue",
+    "ExactCount",
+    "example.com/signer",
 ];
 const NUMBERS: [i64; 8] = [0, 1, -1, 80, 70_000, i32::MAX as i64, i64::MAX, i64::MIN];
 

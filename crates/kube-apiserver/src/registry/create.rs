@@ -38,17 +38,13 @@ impl Registry {
             metadata.insert("generation".into(), 1.into());
         }
         let prefix = meta::text(&object, "generateName").to_owned();
-        let generated = meta::name(&object).is_empty() && !prefix.is_empty();
-        if generated {
+        // Rules may have written the name elsewhere, so another name begins with what the client sent.
+        let unnamed = (meta::name(&object).is_empty() && !prefix.is_empty()).then(|| object.clone());
+        if unnamed.is_some() {
             set_name(&mut object, &generate(&prefix));
         }
-        resource.strategy.default(&mut object);
         let attempt = Attempt { registry: self, context, target, operation: Operation::Create, old: None };
-        let admission = self.admission();
-        if admission.admit(&attempt, &mut object).await? {
-            resource.strategy.default(&mut object);
-        }
-        resource.strategy.prepare_for_create(&mut object);
+        prepare(&attempt, &mut object).await?;
         let mut namespace = match resource.namespaced {
             true => Some(self.namespace_takes(target, meta::name(&object), false).await?),
             false => None,
@@ -64,7 +60,7 @@ impl Registry {
                 return Err(Status::invalid(resource.group, resource.kind, &name, &errors));
             }
             self.check_claims(target, &attempted)?;
-            admission.validate(&attempt, &attempted).await?;
+            self.admission().validate(&attempt, &attempted).await?;
             if tries == 1 {
                 let unhonoured = unhonoured::warning(&resource.qualified());
                 unhonoured.into_iter().for_each(|warning| context.warn(warning));
@@ -89,11 +85,12 @@ impl Registry {
             match self.backend.commit(&guards, ops).await.map_err(backend_status)? {
                 Outcome::Committed(revision) => return Ok(served(&stored, revision)),
                 Outcome::Refused(now) if now.first().is_some_and(Option::is_some) => {
-                    if !generated || tries >= GENERATE_TRIES {
+                    let Some(unnamed) = unnamed.as_ref().filter(|_| tries < GENERATE_TRIES) else {
                         return Err(Status::already_exists(resource.group, resource.plural, &name));
-                    }
-                    object = if chooses { object } else { attempted };
+                    };
+                    object = unnamed.clone();
                     set_name(&mut object, &generate(&prefix));
+                    prepare(&attempt, &mut object).await?;
                 }
                 // The namespace was changed, or is going: what the cache knew of it is not enough.
                 Outcome::Refused(now)
@@ -145,6 +142,18 @@ impl Registry {
         }
         Err(status)
     }
+}
+
+/// Defaults, mutating admission, and what the client does not decide.
+async fn prepare(attempt: &Attempt<'_>, object: &mut Value) -> Result<(), Status> {
+    let (strategy, context) = (attempt.target.resource().strategy, attempt.context);
+    strategy.default(object);
+    if attempt.registry.admission().admit(attempt, object).await? {
+        strategy.default(object);
+    }
+    strategy.prepare_for_create(object);
+    strategy.set_requester(object, &|| context.attributes.user.to_json());
+    Ok(())
 }
 
 /// The operation that takes a claim for an object.

@@ -2,6 +2,7 @@
 
 mod common;
 mod hostile;
+mod parts;
 mod protobuf;
 mod samples;
 mod users;

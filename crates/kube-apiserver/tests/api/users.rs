@@ -123,6 +123,23 @@ async fn admission_changes_and_refuses_by_flag() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_asked_for_by_who_asks() {
+    let api = Api::start().await.by("system:node:n", &["system:nodes"]);
+    let request =
+        "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlJQgotLS0tLUVORCBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K";
+    let asked = json!({"metadata": {"name": "c"}, "spec": {"request": request, "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
+        "usages": ["client auth"], "username": "system:admin", "groups": ["system:masters"], "uid": "7"}});
+    let path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let (code, made) = api.json("POST", path, &asked).await;
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(
+        (&made["spec"]["username"], &made["spec"]["groups"]),
+        (&json!("system:node:n"), &json!(["system:nodes"]))
+    );
+    assert!(made["spec"].get("uid").is_none(), "{made}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_most_likely_not_meant_is_told_beside_the_answer() {
     use http::Request;
     use http_body_util::Full;
