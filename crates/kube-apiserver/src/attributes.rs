@@ -1,6 +1,7 @@
 //! Who asks for what. Made once for each request, by one function for REST and one for gRPC, before anything looks at the request, and
 //! carried with it to the registry.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,7 +40,7 @@ impl User {
 pub struct Attributes {
     pub user: Arc<User>,
     /// The API's verb (`list`), or the method in lower case where the path is of no resource.
-    pub verb: &'static str,
+    pub verb: Cow<'static, str>,
     pub path: String,
     /// `None`: the path is of no resource.
     pub resource: Option<ResourceAttributes>,
@@ -63,7 +64,12 @@ pub struct ResourceAttributes {
 impl Attributes {
     /// Of a request over HTTP.
     pub fn of_request(user: Arc<User>, method: &Method, path: &str, query: &Query) -> Self {
-        let path_of = |resource, verb| Self { user: user.clone(), verb, path: path.to_owned(), resource };
+        let path_of = |resource, verb: &'static str| Self {
+            user: user.clone(),
+            verb: verb.into(),
+            path: path.to_owned(),
+            resource,
+        };
         let Some((resource, old_watch)) = resource_of(path) else { return path_of(None, lower_case(method)) };
         let collection = resource.name.is_empty();
         let verb = match *method {
@@ -94,7 +100,7 @@ impl Attributes {
         let path = format!("{base}{scope}/{resource}{}", below.concat());
         let resource =
             ResourceAttributes { group, version, resource, namespace, name, subresource, rest: String::new() };
-        Self { user, verb, path, resource: Some(resource) }
+        Self { user, verb: verb.into(), path, resource: Some(resource) }
     }
 }
 

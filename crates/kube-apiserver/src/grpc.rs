@@ -169,7 +169,7 @@ impl Resources for Grpc {
     type DiscoverStream = BoxStream<Discovery>;
     async fn discover(&self, request: Request<DiscoverRequest>) -> Reply<Self::DiscoverStream> {
         let user = user(&request)?;
-        let attributes = Attributes { user, verb: "get", path: "/apis".into(), resource: None };
+        let attributes = Attributes { user, verb: "get".into(), path: "/apis".into(), resource: None };
         self.authorization.check(&attributes).await.map_err(status)?;
         Ok(Response::new(Box::pin(self.registry.catalogs().map(|catalog| Ok(discovery(&catalog))))))
     }

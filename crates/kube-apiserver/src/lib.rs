@@ -67,7 +67,14 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         false => Err("the watch cache is being filled from etcd".into()),
     });
     let address = SocketAddr::new(config.advertise, config.port);
-    let rest = Arc::new(Rest::new(registry.clone(), config.authorization, config.kubelet_tls, health, address));
+    let rest = Arc::new(Rest::new(
+        registry.clone(),
+        config.authentication,
+        config.authorization,
+        config.kubelet_tls,
+        health,
+        address,
+    ));
     let bootstrap = Bootstrap { registry: registry.clone(), service_ip, address: config.advertise, port: config.port };
     let ready = cache.clone();
     let boot_token = token.clone();
@@ -82,7 +89,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     }
     supervisor.spawn("rbac", config.rbac.run(registry.clone(), token.clone()));
     supervisor.spawn("node-authorizer", config.nodes.run(registry.clone(), token.clone()));
-    let server = Server { rest, authentication: config.authentication, tls: config.tls };
+    let server = Server { rest, tls: config.tls };
     supervisor.spawn("server", server.serve(listener, token.clone()));
     tracing::info!(port = config.port, advertise = %config.advertise, "serving");
     supervisor.ready();

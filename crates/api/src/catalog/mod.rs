@@ -15,6 +15,7 @@ mod node;
 mod policy;
 mod rbac;
 mod resource;
+mod reviews;
 mod scheduling;
 mod storage;
 mod storagemigration;
@@ -49,6 +50,24 @@ pub struct Resource {
     pub selectable: &'static [&'static str],
     pub columns: &'static [Column],
     pub strategy: &'static dyn Strategy,
+    /// It is a question that is answered at once; its objects are not stored.
+    pub review: Option<Review>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Review {
+    /// Whose token is it?
+    Token,
+    /// Who am I?
+    SelfSubject,
+    /// May somebody do this?
+    SubjectAccess,
+    /// May somebody do this in this namespace?
+    LocalSubjectAccess,
+    /// May I do this?
+    SelfSubjectAccess,
+    /// What may I do in a namespace?
+    SelfSubjectRules,
 }
 
 /// A form in which a resource is shown.
@@ -134,6 +153,8 @@ impl Catalog {
             let rows = [
                 core::rows(),
                 apps::rows(),
+                reviews::authentication(),
+                reviews::authorization(),
                 autoscaling::rows(),
                 batch::rows(),
                 certificates::rows(),
@@ -203,6 +224,7 @@ fn row(group: &'static str, version: &'static str, kind: &'static str, plural: &
         selectable: &[],
         columns: columns::PLAIN,
         strategy: &strategy::Plain,
+        review: None,
     }
 }
 
@@ -231,7 +253,7 @@ mod tests {
         let short: Vec<&str> = groups.iter().map(|group| group.split('.').next().unwrap()).collect();
         assert_eq!(
             short.join(" "),
-            " apps autoscaling batch certificates networking policy rbac storage admissionregistration scheduling \
+            " apps authentication authorization autoscaling batch certificates networking policy rbac storage admissionregistration scheduling \
              coordination node discovery flowcontrol resource storagemigration"
         );
     }

@@ -27,7 +27,7 @@ pub async fn impersonate(
     for resource in asked(&wanted) {
         let attributes = Attributes {
             user: user.clone(),
-            verb: "impersonate",
+            verb: "impersonate".into(),
             path: String::new(),
             resource: Some(ResourceAttributes { version: "v1".into(), ..resource }),
         };

@@ -32,14 +32,18 @@ impl Authentication {
         Arc::new(known(User { name: identity.user, groups: identity.groups, ..User::default() }))
     }
 
+    /// Whose token it is.
+    pub fn of_token(&self, token: &str) -> Option<Arc<User>> {
+        self.tokens.as_ref().and_then(|tokens| tokens.user(token))
+    }
+
     /// The user of a request. The certificate comes first; a token that nobody has is refused, even where anonymous requests are not.
     pub fn user(&self, certificate: Option<&Arc<User>>, headers: &HeaderMap) -> Result<Arc<User>, Status> {
         if let Some(user) = certificate {
             return Ok(user.clone());
         }
         if let Some(token) = bearer(headers) {
-            let user = self.tokens.as_ref().and_then(|tokens| tokens.user(token));
-            return user.ok_or_else(Status::unauthorized);
+            return self.of_token(token).ok_or_else(Status::unauthorized);
         }
         if self.anonymous && !headers.contains_key(header::AUTHORIZATION) {
             let groups = vec![UNAUTHENTICATED.to_owned()];

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use api::status::Status;
 use async_trait::async_trait;
+use k8s_openapi::api::rbac::v1::PolicyRule;
 
-use crate::attributes::{Attributes, ResourceAttributes};
+use crate::attributes::{Attributes, ResourceAttributes, User};
 
 pub use node::Nodes;
 pub use rbac::Rbac;
@@ -35,6 +36,19 @@ pub enum Decision {
 #[async_trait]
 pub trait Authorizer: Send + Sync {
     async fn authorize(&self, attributes: &Attributes) -> Decision;
+
+    /// What it lets a user do in a namespace, or why it cannot tell.
+    fn rules(&self, _user: &User, _namespace: &str) -> Result<Vec<PolicyRule>, String> {
+        Ok(Vec::new())
+    }
+}
+
+fn everything() -> Vec<PolicyRule> {
+    let all = || vec!["*".to_owned()];
+    vec![
+        PolicyRule { verbs: all(), api_groups: Some(all()), resources: Some(all()), ..PolicyRule::default() },
+        PolicyRule { verbs: all(), non_resource_urls: Some(all()), ..PolicyRule::default() },
+    ]
 }
 
 pub struct AlwaysAllow;
@@ -43,6 +57,10 @@ pub struct AlwaysAllow;
 impl Authorizer for AlwaysAllow {
     async fn authorize(&self, _: &Attributes) -> Decision {
         Decision::Allow
+    }
+
+    fn rules(&self, _: &User, _: &str) -> Result<Vec<PolicyRule>, String> {
+        Ok(everything())
     }
 }
 
@@ -79,6 +97,21 @@ impl Authorization {
         Decision::NoOpinion(reasons.join(", "))
     }
 
+    /// What a user may do in a namespace, and why that is not all of it.
+    pub fn rules(&self, user: &User, namespace: &str) -> (Vec<PolicyRule>, Vec<String>) {
+        let (mut rules, mut incomplete) = (Vec::new(), Vec::new());
+        if user.groups.iter().any(|group| group == PRIVILEGED) {
+            rules.extend(everything());
+        }
+        for authorizer in &self.0 {
+            match authorizer.rules(user, namespace) {
+                Ok(more) => rules.extend(more),
+                Err(why) => incomplete.push(why),
+            }
+        }
+        (rules, incomplete)
+    }
+
     /// 403 in upstream's words.
     pub async fn check(&self, attributes: &Attributes) -> Result<(), Status> {
         match self.decide(attributes).await {
@@ -89,7 +122,7 @@ impl Authorization {
 }
 
 fn forbidden(attributes: &Attributes, reason: &str) -> Status {
-    let (user, verb) = (&attributes.user.name, attributes.verb);
+    let (user, verb) = (&attributes.user.name, &attributes.verb);
     let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     let Some(about) = &attributes.resource else {
         return Status::forbidden_path(&format!("User {user:?} cannot {verb} path {:?}{because}", attributes.path));
@@ -107,7 +140,6 @@ fn forbidden(attributes: &Attributes, reason: &str) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attributes::User;
     use crate::request::Query;
 
     struct Says(Decision);

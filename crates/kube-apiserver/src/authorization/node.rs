@@ -10,7 +10,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use tokio_util::sync::CancellationToken;
 
 use super::{Authorizer, Decision, rbac};
-use crate::attributes::{Attributes, ResourceAttributes};
+use crate::attributes::{Attributes, ResourceAttributes, User};
 use crate::registry::{Observed, Registry};
 
 const GROUP: &str = "system:nodes";
@@ -75,6 +75,10 @@ impl Authorizer for Nodes {
             Err(why) => Decision::NoOpinion(why),
         }
     }
+
+    fn rules(&self, _: &User, _: &str) -> Result<Vec<PolicyRule>, String> {
+        Err("node authorizer does not support user rule resolution".into())
+    }
 }
 
 impl Nodes {
@@ -85,7 +89,7 @@ impl Nodes {
         };
         let Some(about) = &attributes.resource else { return by_role() };
         let ResourceAttributes { group, resource, namespace, name, subresource, .. } = about;
-        let verb = attributes.verb;
+        let verb = attributes.verb.as_ref();
         match (group.as_str(), resource.as_str(), subresource.as_str()) {
             ("", "secrets", "") => self.read(node, "secrets", about, verb),
             ("", "configmaps", "") => self.read(node, "configmaps", about, verb),
@@ -203,7 +207,6 @@ fn references(spec: &PodSpec, namespace: &str) -> HashSet<Reference> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attributes::User;
     use crate::request::Query;
     use serde_json::{Value, json};
 

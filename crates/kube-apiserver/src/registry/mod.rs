@@ -50,8 +50,8 @@ pub struct Registry {
 /// The resources at one time, each with its store. Swapped whole.
 struct Snapshot {
     catalog: Arc<Catalog>,
-    /// In the order of the catalog.
-    stores: Vec<Store>,
+    /// In the order of the catalog; none of what is not stored.
+    stores: Vec<Option<Store>>,
 }
 
 /// A resource of the catalog, or one object of it.
@@ -123,7 +123,8 @@ impl Registry {
         ranges: Ranges,
         event_ttl: i64,
     ) -> Arc<Self> {
-        let stores = catalog.resources().iter().map(|resource| cache.add(&kind(resource))).collect();
+        let stores =
+            catalog.resources().iter().map(|one| one.review.is_none().then(|| cache.add(&kind(one)))).collect();
         let snapshot = watch::Sender::new(Arc::new(Snapshot { catalog, stores }));
         Arc::new(Self { snapshot, backend, cache, admission, ranges, event_ttl })
     }
@@ -151,10 +152,10 @@ impl Registry {
         let snapshot = self.snapshot();
         let before = snapshot.catalog.resources().iter().zip(&snapshot.stores);
         let mut before: HashMap<_, _> =
-            before.map(|(resource, store)| ((resource.qualified(), resource.selectable), store.clone())).collect();
+            before.filter_map(|(one, store)| Some(((one.qualified(), one.selectable), store.clone()?))).collect();
         let stores = catalog.resources().iter().map(|resource| {
             let kept = before.remove(&(resource.qualified(), resource.selectable));
-            kept.unwrap_or_else(|| self.cache.add(&kind(resource)))
+            resource.review.is_none().then(|| kept.unwrap_or_else(|| self.cache.add(&kind(resource))))
         });
         let stores = stores.collect();
         before.values().for_each(|store| self.cache.remove(store));
@@ -174,6 +175,7 @@ impl Registry {
         let served = snapshot.catalog.find(group, version, plural).ok_or_else(Status::no_such_resource)?.clone();
         let namespace = if served.namespaced { namespace } else { "" };
         let store = snapshot.stores[served.at].clone();
+        let store = store.ok_or_else(|| Status::method_not_allowed(served.group, served.plural, "store"))?;
         Ok(Target { namespace: namespace.into(), name: name.into(), served, store })
     }
 

@@ -7,6 +7,7 @@ mod lists;
 mod logs;
 mod negotiate;
 mod objects;
+mod reviews;
 mod watch;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use http_body_util::BodyExt;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::attributes::{Attributes, ResourceAttributes, User};
+use crate::authentication::Authentication;
 use crate::authorization::{self, Authorization};
 use crate::kubelet::Kubelets;
 use crate::registry::{Context, Registry};
@@ -44,6 +46,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// What the API serves, whoever asks.
 pub struct Rest {
     pub(crate) registry: Arc<Registry>,
+    pub(crate) authentication: Authentication,
     pub(crate) authorization: Authorization,
     kubelets: Kubelets,
     health: daemon::Health,
@@ -74,6 +77,7 @@ impl Rest {
     /// `kubelet_tls`: how this server shows itself to kubelets; without it there are no logs.
     pub fn new(
         registry: Arc<Registry>,
+        authentication: Authentication,
         authorization: Authorization,
         kubelet_tls: Option<ClientTls>,
         mut health: daemon::Health,
@@ -82,7 +86,15 @@ impl Rest {
         let panics = Counter::default();
         let help = "Requests that ended in a panic of their handler; each was answered with 500";
         health.registry().register("apiserver_request_panics", help, panics.clone());
-        Self { registry, authorization, kubelets: Kubelets::new(kubelet_tls, address.ip()), health, address, panics }
+        Self {
+            registry,
+            authentication,
+            authorization,
+            kubelets: Kubelets::new(kubelet_tls, address.ip()),
+            health,
+            address,
+            panics,
+        }
     }
 
     /// A panic ends this request and nothing else.
@@ -139,8 +151,18 @@ impl Rest {
         about: &ResourceAttributes,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
+        let catalog = self.registry.catalog();
+        let served =
+            catalog.find(&about.group, &about.version, &about.resource).ok_or_else(Status::no_such_resource)?;
+        if let Some(review) = served.review {
+            if request.attributes.verb != "create" || !about.name.is_empty() {
+                let method = request.method.as_str().to_lowercase();
+                return Err(Status::method_not_allowed(served.group, served.plural, &method));
+            }
+            return self.review(request, served, review, body).await;
+        }
         let target = self.registry.target_of(about)?;
-        let (resource, verb) = (target.resource(), request.attributes.verb);
+        let (resource, verb) = (target.resource(), &*request.attributes.verb);
         let collection = matches!(verb, "list" | "watch" | "deletecollection") || about.name.is_empty();
         if !about.rest.is_empty() || (resource.namespaced && !collection && about.namespace.is_empty()) {
             return Err(Status::no_such_resource());

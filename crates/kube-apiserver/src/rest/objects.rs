@@ -149,7 +149,7 @@ pub(super) fn delete_options(request: &Request, body: &Bytes) -> Result<DeleteOp
     Ok(options)
 }
 
-fn decode(request: &Request, expected: &Expected, body: &Bytes) -> Result<(Value, Vec<String>), Status> {
+pub(super) fn decode(request: &Request, expected: &Expected, body: &Bytes) -> Result<(Value, Vec<String>), Status> {
     let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
     let mut duplicates = Vec::new();
     let value = read(&request.headers, body, &mut duplicates)?;

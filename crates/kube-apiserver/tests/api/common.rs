@@ -8,6 +8,7 @@ use http::{Request, header};
 use http_body_util::{BodyExt, Full};
 use kube_apiserver::admission::Admission;
 use kube_apiserver::attributes::User;
+use kube_apiserver::authentication::{Authentication, TokenFile};
 use kube_apiserver::authorization::{AlwaysAllow, Authorization};
 use kube_apiserver::registry::{Ranges, Registry};
 use kube_apiserver::rest::Rest;
@@ -42,9 +43,11 @@ impl Api {
         let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
         let registry = Registry::new(catalog, backend, cache.clone(), admission, ranges, 3600);
         cache.ready().await;
+        let tokens = Some(TokenFile::parse("secret,ann,7,devs").unwrap());
+        let authentication = Authentication { tokens, anonymous: false };
         let health = daemon::Health::unbound();
         let address = "127.0.0.1:6443".parse().unwrap();
-        let rest = Arc::new(Rest::new(registry.clone(), authorization, None, health, address));
+        let rest = Arc::new(Rest::new(registry.clone(), authentication, authorization, None, health, address));
         let api = Self { registry, rest, user: user("admin", &["system:masters"]) };
         for name in api::strategy::SYSTEM_NAMESPACES {
             let namespace = json!({"metadata": {"name": name}});

@@ -1,11 +1,10 @@
 //! What clients must not be able to do: two tables of hostile inputs, one of bodies and one of parameters, against every verb of
 //! every row of the catalog. Each answer is a Status, and what is stored stays as it is.
 
-use api::catalog::Catalog;
 use serde_json::{Value, json};
 
 use crate::common::Api;
-use crate::samples::{collection, name_of, object};
+use crate::samples::{collection, name_of, object, stored};
 
 const JSON_PATCH: &str = "application/json-patch+json";
 
@@ -55,7 +54,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_bodies_are_refused_and_change_nothing() {
     let api = Api::start().await;
-    for resource in Catalog::builtin().served() {
+    for resource in &stored() {
         let (all, name) = (collection(resource), "hostile-body");
         let one = format!("{all}/{}", name_of(resource, name));
         let (code, made) = api.json("POST", &all, &object(resource, name)).await;
@@ -102,7 +101,7 @@ async fn hostile_parameters_are_refused_or_bounded() {
         ("continue=e30", false, true),
         ("resourceVersionMatch=Sideways", false, true),
     ];
-    for resource in Catalog::builtin().served() {
+    for resource in &stored() {
         let all = collection(resource);
         let (code, made) = api.json("POST", &all, &object(resource, "hostile-parameter")).await;
         assert_eq!(code, 201, "{}: {made}", resource.kind);
@@ -176,7 +175,7 @@ async fn deletions_stay_inside_their_borders() {
             (403, Some(&*format!("namespaces {name:?} is forbidden: this namespace may not be deleted")))
         );
     }
-    for resource in Catalog::builtin().served().iter().filter(|resource| resource.namespaced) {
+    for resource in stored().iter().filter(|resource| resource.namespaced) {
         let all = collection(resource).replace("/namespaces/default", "");
         for method in ["DELETE", "POST", "PUT", "PATCH"] {
             let (code, said) = api.json(method, &all, &object(resource, "x")).await;

@@ -4,5 +4,6 @@ mod common;
 mod hostile;
 mod parts;
 mod protobuf;
+mod reviews;
 mod samples;
 mod users;

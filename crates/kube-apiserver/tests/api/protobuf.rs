@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use api::catalog::Catalog;
 use api::schema::builtin;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::common::Api;
-use crate::samples::{collection, name_of, object};
+use crate::samples::{collection, name_of, object, stored};
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
@@ -60,7 +59,7 @@ async fn objects_lists_and_watches_say_the_same_as_in_json() {
     let api = Arc::new(Api::start().await);
     // Each takes a second, so all of them run at the same time.
     let mut watches = JoinSet::new();
-    for resource in Catalog::builtin().served() {
+    for resource in &stored() {
         let all = collection(resource);
         let name = name_of(resource, "pb");
         let one = format!("{all}/{name}");

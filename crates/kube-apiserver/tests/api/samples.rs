@@ -1,8 +1,8 @@
 //! A valid object of every kind, out of the API's samples.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use api::catalog::Served;
+use api::catalog::{Catalog, Served};
 use serde_json::Value;
 
 /// The sample of a kind, under a name.
@@ -30,4 +30,9 @@ pub fn collection(resource: &Served) -> String {
     let base = if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
     let scope = if resource.namespaced { "/namespaces/default" } else { "" };
     format!("{base}/{}{scope}/{}", resource.version, resource.plural)
+}
+
+/// What is stored, as opposed to answered at once.
+pub fn stored() -> Vec<Arc<Served>> {
+    Catalog::builtin().served().iter().filter(|served| served.review.is_none()).cloned().collect()
 }

@@ -14,7 +14,7 @@ const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles
 const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
 
 /// Under RBAC, with these plugins beside the ones that are on by default.
-async fn start(plugins: &[&str]) -> Api {
+pub async fn start(plugins: &[&str]) -> Api {
     let rbac = Rbac::default();
     let authorization = Authorization::new(vec![Arc::new(rbac.clone())]);
     let plugins: Vec<String> = plugins.iter().map(|name| (*name).to_owned()).collect();
@@ -34,7 +34,7 @@ fn binding(name: &str, role: &str, user: &str) -> Value {
 }
 
 /// Bindings count as soon as the policy has heard of them.
-async fn until_allowed(api: &Api, path: &str) {
+pub async fn until_allowed(api: &Api, path: &str) {
     tokio::time::timeout(Duration::from_secs(10), async {
         while api.json("GET", path, &Value::Null).await.0 == 403 {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -92,8 +92,10 @@ impl Document {
             format!("/apis/{}/{}", resource.group, resource.version)
         };
         let collection = if resource.namespaced {
-            let all = self.operation(resource, "list", None);
-            self.paths.insert(format!("{prefix}/{}", resource.plural), json!({"get": all}));
+            if resource.verbs.contains(&"list") {
+                let all = self.operation(resource, "list", None);
+                self.paths.insert(format!("{prefix}/{}", resource.plural), json!({"get": all}));
+            }
             format!("{prefix}/namespaces/{{namespace}}/{}", resource.plural)
         } else {
             format!("{prefix}/{}", resource.plural)
@@ -103,14 +105,29 @@ impl Document {
                 |(method, action): &(&str, &str)| ((*method).to_owned(), document.operation(resource, action, sub));
             list.iter().map(operation).collect::<Map<_, _>>()
         };
-        let many = [("get", "list"), ("post", "post"), ("delete", "deletecollection")];
-        let one = [("get", "get"), ("put", "put"), ("patch", "patch"), ("delete", "delete")];
-        let mut path = operations(self, &many, None);
-        path.insert("parameters".into(), self.path_parameters(resource, false));
-        self.paths.insert(collection.clone(), path.into());
-        let mut path = operations(self, &one, None);
-        path.insert("parameters".into(), self.path_parameters(resource, true));
-        self.paths.insert(format!("{collection}/{{name}}"), path.into());
+        // Method, action, and the verb that the resource must have.
+        let can = |list: &[(&'static str, &'static str, &str)]| -> Vec<(&str, &str)> {
+            let has = list.iter().filter(|(_, _, verb)| resource.verbs.contains(verb));
+            has.map(|(method, action, _)| (*method, *action)).collect()
+        };
+        let many = can(&[
+            ("get", "list", "list"),
+            ("post", "post", "create"),
+            ("delete", "deletecollection", "deletecollection"),
+        ]);
+        let one = can(&[
+            ("get", "get", "get"),
+            ("put", "put", "update"),
+            ("patch", "patch", "patch"),
+            ("delete", "delete", "delete"),
+        ]);
+        for (path, list, named) in [(collection.clone(), many, false), (format!("{collection}/{{name}}"), one, true)] {
+            if !list.is_empty() {
+                let mut item = operations(self, &list, None);
+                item.insert("parameters".into(), self.path_parameters(resource, named));
+                self.paths.insert(path, item.into());
+            }
+        }
         for sub in resource.subresources {
             let methods: Vec<(&str, &str)> = sub
                 .verbs

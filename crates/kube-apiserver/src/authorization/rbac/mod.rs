@@ -30,6 +30,10 @@ impl Authorizer for Rbac {
     async fn authorize(&self, attributes: &Attributes) -> Decision {
         if self.read().allows(attributes) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
     }
+
+    fn rules(&self, user: &User, namespace: &str) -> Result<Vec<PolicyRule>, String> {
+        Ok(self.rules_for(user, namespace))
+    }
 }
 
 /// How an object of one of the four kinds goes into the policy.
