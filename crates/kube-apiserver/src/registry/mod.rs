@@ -7,6 +7,7 @@ mod bind;
 mod context;
 mod create;
 mod delete;
+mod manage;
 mod observe;
 mod read;
 mod update;

@@ -1,5 +1,6 @@
 //! The REST API: paths and methods to the registry's verbs, and objects to the forms that clients ask for.
 
+mod apply;
 mod codec;
 mod decode;
 mod documents;
@@ -32,6 +33,8 @@ use crate::request::Query;
 use crate::server::Body;
 
 pub use api::patch::Patch;
+use apply::is_apply;
+pub(crate) use apply::manager_of;
 pub use codec::Media;
 pub use decode::{Expected, FieldValidation, fit, read};
 use negotiate::accepted_media;
@@ -67,7 +70,8 @@ pub struct Request {
 impl Request {
     /// For a write with these options, such as `CreateOptions`.
     fn context(&self, options: &str, warnings: Vec<String>) -> Result<Context, Status> {
-        let context = Context::new(self.attributes.clone(), self.query.dry_run(options)?);
+        let context =
+            Context::new(self.attributes.clone(), self.query.dry_run(options)?).managed_by(self.manager(options)?);
         warnings.into_iter().for_each(|warning| context.warn(warning));
         Ok(context)
     }
@@ -186,6 +190,7 @@ impl Rest {
                 ("get", false) => self.get(request, &target, None).await,
                 ("create", true) => self.create(request, &target, body).await,
                 ("update", false) => self.replace(request, &target, None, body).await,
+                ("patch", false) if is_apply(&request.headers) => self.apply(request, &target, None, body).await,
                 ("patch", false) => self.patch(request, &target, None, body).await,
                 ("deletecollection", _) => self.delete_collection(request, &target, body).await,
                 ("delete", false) => self.delete(request, &target, body).await,
@@ -199,6 +204,9 @@ impl Rest {
         match (&sub.handler, verb) {
             (Handler::View(view), "get") => self.get(request, &target, Some((sub, view))).await,
             (Handler::View(view), "update") => self.replace(request, &target, Some((sub, view)), body).await,
+            (Handler::View(view), "patch") if is_apply(&request.headers) => {
+                self.apply(request, &target, Some((sub, view)), body).await
+            }
             (Handler::View(view), "patch") => self.patch(request, &target, Some((sub, view)), body).await,
             (Handler::View(_), _) => Err(refused()),
             (Handler::Bind, _) => self.bind(request, &target, body).await,

@@ -157,19 +157,19 @@ pub(super) fn decode(request: &Request, expected: &Expected, body: &Bytes) -> Re
 }
 
 /// What a body must be.
-fn expected(resource: &Served, sub: Option<(&Subresource, &View)>) -> Expected {
+pub(super) fn expected(resource: &Served, sub: Option<(&Subresource, &View)>) -> Expected {
     match sub.and_then(|(sub, _)| sub.body) {
         Some((group, version, kind)) => Expected::of(group, version, kind),
         None => Expected::for_resource(resource),
     }
 }
 
-fn rules(sub: Option<(&Subresource, &View)>) -> Rules {
+pub(super) fn rules(sub: Option<(&Subresource, &View)>) -> Rules {
     sub.map_or(Rules::Object, |(_, view)| view.rules)
 }
 
 /// An object, or the view of it, in the form that the client wants.
-fn viewed(
+pub(super) fn viewed(
     resource: &Served,
     sub: Option<(&Subresource, &View)>,
     bytes: Bytes,

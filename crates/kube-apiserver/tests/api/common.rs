@@ -82,6 +82,22 @@ impl Api {
         (parts.status.as_u16(), body.to_vec())
     }
 
+    /// With these headers beside the usual ones.
+    pub async fn json_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: &Value,
+    ) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
+        let (parts, body) = self.rest.handle(self.user.clone(), request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
     pub async fn json(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let (code, answer) = self.call(method, path, "application/json", &body).await;
