@@ -8,6 +8,8 @@ mod lists;
 mod logs;
 mod negotiate;
 mod objects;
+mod options;
+mod pretty;
 mod reviews;
 mod watch;
 
@@ -127,7 +129,8 @@ impl Rest {
         };
         let what = format!("{} {}", request.method, request.attributes.path);
         let result = self.guarded(&what, self.answer(&request, body)).await;
-        result.flatten().unwrap_or_else(|status| failure(&status, accepted_media(&request.headers)))
+        let response = result.flatten().unwrap_or_else(|status| failure(&status, accepted_media(&request.headers)));
+        if pretty::wanted(&request) { pretty::print(response).await } else { response }
     }
 
     /// The body is read before anything is refused: a client that still sends would see a broken stream instead of the answer.

@@ -8,3 +8,4 @@ mod protobuf;
 mod reviews;
 mod samples;
 mod users;
+mod verbs;
