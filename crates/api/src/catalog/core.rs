@@ -1,6 +1,8 @@
 //! The core group.
 
-use super::{BINDING, EPHEMERAL_CONTAINERS, FINALIZE, LOG, RESIZE, Resource, SCALE, STATUS, Selectable, at, row};
+use super::{
+    BINDING, EPHEMERAL_CONTAINERS, FINALIZE, LOG, RESIZE, Resource, SCALE, STATUS, Selectable, TOKEN, at, row,
+};
 use crate::{columns, strategy};
 
 pub(super) fn rows() -> Vec<Resource> {
@@ -138,6 +140,7 @@ pub(super) fn rows() -> Vec<Resource> {
         },
         Resource {
             short_names: &["sa"],
+            subresources: &[TOKEN],
             columns: columns::SERVICE_ACCOUNTS,
             strategy: &strategy::ServiceAccounts,
             returns_deleted: true,

@@ -27,7 +27,7 @@ use http_body_util::BodyExt;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::attributes::{Attributes, ResourceAttributes, User};
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, Issuer};
 use crate::authorization::{self, Authorization};
 use crate::kubelet::Kubelets;
 use crate::registry::{Context, Registry};
@@ -53,6 +53,8 @@ pub struct Rest {
     pub(crate) registry: Arc<Registry>,
     pub(crate) authentication: Authentication,
     pub(crate) authorization: Authorization,
+    /// Makes tokens of service accounts, where a key for them is given.
+    issuer: Option<Issuer>,
     kubelets: Kubelets,
     health: daemon::Health,
     /// Told to clients that ask where the API is.
@@ -85,6 +87,7 @@ impl Rest {
         registry: Arc<Registry>,
         authentication: Authentication,
         authorization: Authorization,
+        issuer: Option<Issuer>,
         kubelet_tls: Option<ClientTls>,
         mut health: daemon::Health,
         address: SocketAddr,
@@ -96,6 +99,7 @@ impl Rest {
             registry,
             authentication,
             authorization,
+            issuer,
             kubelets: Kubelets::new(kubelet_tls, address.ip()),
             health,
             address,
@@ -214,6 +218,7 @@ impl Rest {
             (Handler::View(_), _) => Err(refused()),
             (Handler::Bind, _) => self.bind(request, &target, body).await,
             (Handler::Logs, _) => self.logs(request, &target).await,
+            (Handler::Token, _) => self.token(request, &target, body).await,
         }
     }
 }

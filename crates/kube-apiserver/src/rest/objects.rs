@@ -63,6 +63,27 @@ impl Rest {
         ))
     }
 
+    /// A token for a service account. Admission sees the request, as its kind.
+    pub(super) async fn token(
+        &self,
+        request: &Request,
+        target: &Target,
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
+        const KIND: (&str, &str, &str) = ("authentication.k8s.io", "v1", "TokenRequest");
+        let issuer = self.issuer.as_ref().ok_or_else(|| {
+            Status::unavailable(
+                "this server makes no tokens: it was started without --service-account-signing-key-file",
+            )
+        })?;
+        let (mut asked, warnings) = decode(request, &Expected::of(KIND.0, KIND.1, KIND.2), &body)?;
+        let context = request.context("CreateOptions", warnings)?;
+        self.registry.admit_part(&context, target, &asked).await?;
+        issuer.answer(&self.registry, target, &mut asked).await?;
+        let response = accepted_media(&request.headers).document(StatusCode::CREATED, KIND, &asked);
+        Ok(with_warnings(response, &context.warnings()))
+    }
+
     pub(super) async fn replace(
         &self,
         request: &Request,

@@ -7,5 +7,6 @@ mod parts;
 mod protobuf;
 mod reviews;
 mod samples;
+mod tokens;
 mod users;
 mod verbs;
