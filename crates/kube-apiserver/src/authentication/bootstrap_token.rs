@@ -28,7 +28,10 @@ impl TokenAuthenticator for BootstrapTokens {
         let Some((id, secret)) = parts(token) else { return Ok(None) };
         let name = format!("bootstrap-token-{id}");
         let target = self.registry.target("", "v1", "secrets", "kube-system", &name).map_err(|e| e.to_string())?;
-        let Ok(object) = self.registry.get_cached(&target, 0).await else { return Ok(None) };
+        let object = match self.registry.get(&target).await {
+            Err(status) if status.code == 404 => return Ok(None),
+            found => found.map_err(|status| status.message)?,
+        };
         let object = parse(&object.bytes).map_err(|e| e.to_string())?;
         let user = user(&object, id, secret, Timestamp::now())?;
         Ok(user.map(|user| Bearer { user: Arc::new(known(user)), audiences: None }))

@@ -109,13 +109,12 @@ impl ServiceAccountTokens {
     async fn there(&self, plural: &str, namespace: &str, what: &str, meant: &Reference) -> Result<Value, String> {
         let name = &meant.name;
         let target = self.registry.target("", "v1", plural, namespace, name).map_err(|e| e.to_string())?;
-        let found = match self.registry.get_cached(&target, 0).await {
-            // The cache may lag behind what made the token.
-            Err(status) if status.code == 404 => self.registry.get(&target).await,
-            found => found,
-        };
-        let object =
-            found.and_then(|entry| parse(&entry.bytes)).map_err(|_| format!("{what} {name} has been deleted"))?;
+        // As fresh as etcd: who was deleted is not let in once more. Answers are remembered, so this is rare.
+        let found = self.registry.get(&target).await.and_then(|entry| parse(&entry.bytes));
+        let object = found.map_err(|status| match status.code {
+            404 => format!("{what} {name} has been deleted"),
+            _ => format!("{what} {name} can't be looked up: {}", status.message),
+        })?;
         if !meant.uid.is_empty() && meta::text(&object, "uid") != meant.uid {
             return Err(format!("the {what} UID ({}) does not match the one of the token", meta::text(&object, "uid")));
         }
