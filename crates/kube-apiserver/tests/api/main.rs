@@ -3,6 +3,7 @@
 mod apply;
 mod common;
 mod hostile;
+mod others;
 mod parts;
 mod protobuf;
 mod reviews;
