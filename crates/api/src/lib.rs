@@ -11,6 +11,8 @@ pub mod field;
 pub mod meta;
 pub mod patch;
 pub mod quantity;
+pub mod quota;
+pub mod resources;
 pub mod schema;
 pub mod selector;
 pub mod status;

@@ -203,6 +203,8 @@ impl Cluster {
                 format!("--service-cluster-ip-range={}", layout.service_range),
                 "--authorization-mode=Node,RBAC".into(),
                 "--enable-admission-plugins=NodeRestriction".into(),
+                // Nothing makes default accounts and mounts tokens yet.
+                "--disable-admission-plugins=ServiceAccount".into(),
             ],
             "kube-controller-manager" => vec![
                 kubeconfig,

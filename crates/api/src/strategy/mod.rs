@@ -82,7 +82,7 @@ pub use node::Nodes;
 pub use persistentvolume::PersistentVolumes;
 pub use persistentvolumeclaim::PersistentVolumeClaims;
 pub use pod::{Pods, bind, validate_ephemeral_containers, validate_resize};
-pub use priorityclass::PriorityClasses;
+pub use priorityclass::{PriorityClasses, SYSTEM_PRIORITY_CLASSES};
 pub use rbac::{RoleBindings, Roles};
 pub use replicaset::ReplicaSets;
 pub use replicationcontroller::ReplicationControllers;

@@ -6,10 +6,10 @@ use api::catalog::Catalog;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full};
-use kube_apiserver::admission::Admission;
+use kube_apiserver::admission::{Admission, Plugins};
 use kube_apiserver::attributes::User;
 use kube_apiserver::authentication::{Authentication, TokenFile};
-use kube_apiserver::authorization::{AlwaysAllow, Authorization};
+use kube_apiserver::authorization::{AlwaysAllow, Authorization, Rbac};
 use kube_apiserver::registry::{Ranges, Registry};
 use kube_apiserver::rest::Rest;
 use serde_json::{Value, json};
@@ -24,15 +24,30 @@ pub struct Api {
 /// Status code and body.
 pub type Answer = (u16, Vec<u8>);
 
+/// Plugins that count on controllers, of which there are none here.
+pub const WITHOUT_CONTROLLERS: &[&str] = &["ServiceAccount"];
+
+pub fn plugins(enable: &[&str], disable: &[&str]) -> Plugins {
+    let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    Plugins::new(None, &list(enable), &list(disable)).unwrap()
+}
+
 fn user(name: &str, groups: &[&str]) -> Arc<User> {
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
     Arc::new(User { name: name.into(), groups, ..User::default() })
 }
 
 impl Api {
-    /// Asked by somebody who may do everything, where everything is allowed.
+    /// Asked by somebody who may do everything, where everything is allowed, with the plugins that are on by default.
     pub async fn start() -> Self {
-        Self::start_with(Authorization::new(vec![Arc::new(AlwaysAllow)]), Admission::default()).await
+        Self::start_plugins(&[], WITHOUT_CONTROLLERS).await
+    }
+
+    /// With these plugins beside the ones that are on by default, and without those.
+    pub async fn start_plugins(enable: &[&str], disable: &[&str]) -> Self {
+        let authorization = Authorization::new(vec![Arc::new(AlwaysAllow)]);
+        let admission = plugins(enable, disable).admission(&authorization, &Rbac::default(), false);
+        Self::start_with(authorization, admission).await
     }
 
     /// With the namespaces that every cluster has.

@@ -1,5 +1,6 @@
 //! kube-apiserver's REST in one process, on the store's twin in memory.
 
+mod admission;
 mod common;
 mod hostile;
 mod parts;

@@ -21,7 +21,9 @@ impl Plugin for AlwaysPullImages {
     }
 
     fn handles(&self, attempt: &Attempt<'_>) -> bool {
-        attempt.is(Operation::Create, "pods") || attempt.is(Operation::Update, "pods")
+        attempt.is_of("", "pods")
+            && attempt.operation != Operation::Delete
+            && ["", "ephemeralcontainers"].contains(&attempt.context.subresource())
     }
 
     async fn admit(&self, _: &Attempt<'_>, pod: &mut Value) -> Result<(), Status> {
