@@ -10,6 +10,7 @@ pub mod discovery;
 pub mod field;
 pub mod meta;
 pub mod patch;
+pub mod podsecurity;
 pub mod quantity;
 pub mod quota;
 pub mod resources;

@@ -203,8 +203,8 @@ impl Cluster {
                 format!("--service-cluster-ip-range={}", layout.service_range),
                 "--authorization-mode=Node,RBAC".into(),
                 "--enable-admission-plugins=NodeRestriction".into(),
-                // Nothing makes default accounts and mounts tokens yet.
-                "--disable-admission-plugins=ServiceAccount".into(),
+                // Nothing makes default accounts and mounts tokens yet, and nothing takes the finalizers of claims away.
+                "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection".into(),
             ],
             "kube-controller-manager" => vec![
                 kubeconfig,

@@ -27,7 +27,7 @@ pub(super) fn tracks_devices(name: &str) -> bool {
 }
 
 /// The storage class that a claim asks for, in the old notation or the new one.
-pub(super) fn storage_class(claim: &Value) -> &str {
+pub fn storage_class(claim: &Value) -> &str {
     let old = meta::metadata(claim, "annotations").and_then(|all| all.get("volume.beta.kubernetes.io/storage-class"));
     old.and_then(Value::as_str).unwrap_or_else(|| meta::text_at(claim, "spec.storageClassName"))
 }

@@ -13,7 +13,8 @@ use crate::meta;
 use crate::quantity::{Format, Quantity};
 use crate::resources::Amounts;
 
-pub use pods::is_terminating;
+pub use claims::storage_class;
+pub use pods::{is_extended, is_terminating};
 
 /// How the objects of a resource are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]

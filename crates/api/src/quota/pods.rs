@@ -33,7 +33,7 @@ const REQUESTS: &str = "requests.";
 const HUGE_PAGES: &str = "hugepages-";
 
 /// Not of Kubernetes itself: `example.com/device`. Devices by their class are asked for in the same way.
-fn is_extended(name: &str) -> bool {
+pub fn is_extended(name: &str) -> bool {
     name.starts_with("deviceclass.resource.kubernetes.io/") || (name.contains('/') && !name.contains("kubernetes.io/"))
 }
 

@@ -1,6 +1,7 @@
 //! Admission: what is changed of a write, and what is refused of it, beyond the rules of its kind. It runs inside of the write's
 //! compare-and-swap, so it runs again when somebody else was faster.
 
+mod config;
 mod plugins;
 mod terms;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use crate::registry::{Context, Object, Registry, Target};
 
+pub use config::{ConfigError, Configuration};
 pub use plugins::{Plugins, UnknownPlugin};
 pub use terms::Terms;
 

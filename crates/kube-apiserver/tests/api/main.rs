@@ -4,6 +4,7 @@ mod admission;
 mod common;
 mod hostile;
 mod parts;
+mod policies;
 mod protobuf;
 mod reviews;
 mod samples;

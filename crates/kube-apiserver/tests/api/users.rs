@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube_apiserver::admission::Configuration;
 use kube_apiserver::authorization::{Authorization, Rbac};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,8 @@ const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/ro
 pub async fn start(more: &[&str]) -> Api {
     let rbac = Rbac::default();
     let authorization = Authorization::new(vec![Arc::new(rbac.clone())]);
-    let admission = plugins(more, WITHOUT_CONTROLLERS).admission(&authorization, &rbac, true);
+    let admission =
+        plugins(more, WITHOUT_CONTROLLERS).admission(&Configuration::default(), &authorization, &rbac, true);
     let api = Api::start_with(authorization, admission).await;
     tokio::spawn(rbac.run(api.registry.clone(), CancellationToken::new()));
     api

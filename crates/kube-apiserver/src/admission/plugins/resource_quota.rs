@@ -19,16 +19,19 @@ use crate::registry::Current;
 
 pub use check::Limited;
 
-#[derive(Default)]
 pub struct ResourceQuota {
     /// What may not be used at all where no quota covers it.
-    pub limited: Vec<Limited>,
+    limited: Vec<Limited>,
     /// By namespace: writers count one after the other, as their transactions would refuse each other.
     turns: Mutex<HashMap<String, Weak<Turn<()>>>>,
 }
 
 impl ResourceQuota {
     pub const NAME: &str = "ResourceQuota";
+
+    pub fn new(limited: Vec<Limited>) -> Self {
+        Self { limited, turns: Mutex::default() }
+    }
 
     async fn turn(&self, namespace: &str) -> OwnedMutexGuard<()> {
         let turn = {
