@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod columns;
 pub mod discovery;
 pub mod field;
+pub mod managedfields;
 pub mod meta;
 pub mod patch;
 pub mod podsecurity;

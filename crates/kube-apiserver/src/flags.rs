@@ -1,5 +1,7 @@
 //! The command line. Everything is checked before anything is bound.
 
+mod authentication;
+
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -13,9 +15,10 @@ use daemon::{CommonFlags, FlagError};
 use storage::EtcdOptions;
 
 use crate::admission::{Admission, Configuration, Plugins};
-use crate::authentication::{Authentication, TokenFile};
 use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer, Nodes, Rbac};
 use crate::registry::{Ranges, ServiceRange};
+
+use authentication::{AuthenticationConfig, AuthenticationFlags};
 
 /// Serves the Kubernetes API over HTTPS and gRPC, and keeps all state in etcd.
 #[derive(Parser, Debug)]
@@ -77,9 +80,6 @@ pub struct Flags {
     /// Who may do what, with commas between the modes: Node, RBAC, AlwaysAllow, AlwaysDeny. The first that has an opinion decides
     #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow", value_name = "MODE,…")]
     authorization_mode: Vec<String>,
-    /// Whether requests without certificate and token are those of system:anonymous; never where everything is allowed
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
-    anonymous_auth: bool,
     /// Plugins that are on beside those that are on by default
     #[arg(long, value_delimiter = ',', value_name = "PLUGIN,…")]
     enable_admission_plugins: Vec<String>,
@@ -92,9 +92,8 @@ pub struct Flags {
     /// What admission plugins are told: a file with an AdmissionConfiguration
     #[arg(long)]
     admission_control_config_file: Option<PathBuf>,
-    /// Users by bearer tokens: lines of token,user,uid,"group,…"
-    #[arg(long)]
-    token_auth_file: Option<PathBuf>,
+    #[command(flatten)]
+    authentication: AuthenticationFlags,
 }
 
 /// What the flags say, read and checked.
@@ -108,7 +107,7 @@ pub struct Config {
     pub kubelet_tls: Option<ClientTls>,
     pub ranges: Ranges,
     pub event_ttl: i64,
-    pub authentication: Authentication,
+    pub authentication: AuthenticationConfig,
     pub authorization: Authorization,
     pub admission: Admission,
     pub rbac: Rbac,
@@ -155,9 +154,6 @@ impl Flags {
                 }
             });
         }
-        let read_tokens = |path: &PathBuf| {
-            TokenFile::read(path).map_err(|why| FlagError::new("token-auth-file", path.display(), why.to_string()))
-        };
         let plugins = Plugins::new(
             self.admission_control.as_deref(),
             &self.enable_admission_plugins,
@@ -178,10 +174,7 @@ impl Flags {
         }
         let admission = plugins.admission(&configuration, &authorization, &rbac, by_rbac);
         let everything = self.authorization_mode.iter().any(|mode| mode == "AlwaysAllow");
-        let authentication = Authentication {
-            tokens: self.token_auth_file.as_ref().map(read_tokens).transpose()?,
-            anonymous: self.anonymous_auth && !everything,
-        };
+        let authentication = self.authentication.check(everything)?;
         let bad = |flag: &str, value: &str| {
             let (flag, value) = (flag.to_owned(), value.to_owned());
             move |why: String| FlagError::new(flag, value, why)

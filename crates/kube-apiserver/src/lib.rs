@@ -67,10 +67,12 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         false => Err("the watch cache is being filled from etcd".into()),
     });
     let address = SocketAddr::new(config.advertise, config.port);
+    let (authentication, issuer) = config.authentication.build(&registry);
     let rest = Arc::new(Rest::new(
         registry.clone(),
-        config.authentication,
+        authentication,
         config.authorization,
+        issuer,
         config.kubelet_tls,
         health,
         address,

@@ -201,6 +201,9 @@ impl Cluster {
                 format!("--kubelet-client-key={}", pki("apiserver-kubelet-client.key")),
                 format!("--kubelet-certificate-authority={}", pki("ca.crt")),
                 format!("--service-cluster-ip-range={}", layout.service_range),
+                "--service-account-issuer=https://kubernetes.default.svc.cluster.local".into(),
+                format!("--service-account-signing-key-file={}", pki("service-account.key")),
+                "--enable-bootstrap-token-auth=true".into(),
                 "--authorization-mode=Node,RBAC".into(),
                 "--enable-admission-plugins=NodeRestriction".into(),
                 // Nothing makes default accounts and mounts tokens yet, and nothing takes the finalizers of claims away.

@@ -1,6 +1,6 @@
 //! `apps`: what keeps pods running.
 
-use super::{Resource, SELECTOR_SCALE, STATUS, row};
+use super::{Resource, SELECTOR_SCALE, STATUS, at, row};
 use crate::{columns, strategy};
 
 const GROUP: &str = "apps";
@@ -35,7 +35,7 @@ pub(super) fn rows() -> Vec<Resource> {
             categories: &["all"],
             subresources: &[SELECTOR_SCALE, STATUS],
             generation: true,
-            selectable: &["status.replicas"],
+            selectable: const { &[at("status.replicas")] },
             columns: columns::REPLICA_SETS,
             strategy: &strategy::ReplicaSets,
             ..row(GROUP, "v1", "ReplicaSet", "replicasets")

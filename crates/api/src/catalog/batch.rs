@@ -1,6 +1,6 @@
 //! `batch`: pods that end.
 
-use super::{Resource, STATUS, row};
+use super::{Resource, STATUS, Selectable, row};
 use crate::{columns, strategy};
 
 const GROUP: &str = "batch";
@@ -22,6 +22,7 @@ pub(super) fn rows() -> Vec<Resource> {
             generation: true,
             columns: columns::JOBS,
             strategy: &strategy::Jobs,
+            selectable: &[Selectable { name: "status.successful", path: "status.succeeded" }],
             ..row(GROUP, "v1", "Job", "jobs")
         },
     ]

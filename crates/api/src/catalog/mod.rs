@@ -26,7 +26,7 @@ use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 use crate::columns::{self, Column};
-use crate::schema::{TypeId, builtin};
+use crate::schema::{Shape, TypeId, builtin};
 use crate::strategy::{self, Strategy};
 
 pub use subresource::*;
@@ -46,8 +46,14 @@ pub struct Resource {
     pub subresources: &'static [Subresource],
     /// `metadata.generation` counts changes of `spec`.
     pub generation: bool,
+    /// A replacement of what is not there makes it.
+    pub creates_on_update: bool,
+    /// A replacement may leave out which version it replaces.
+    pub unconditional_update: bool,
+    /// A deletion answers with what was deleted, and not with a Status.
+    pub returns_deleted: bool,
     /// Fields for field selectors, beside `metadata.name` and `metadata.namespace`.
-    pub selectable: &'static [&'static str],
+    pub selectable: &'static [Selectable],
     pub columns: &'static [Column],
     pub strategy: &'static dyn Strategy,
     /// It is a question that is answered at once; its objects are not stored.
@@ -70,6 +76,24 @@ pub enum Review {
     SelfSubjectRules,
 }
 
+/// A field for selectors: its name there, and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Selectable {
+    pub name: &'static str,
+    pub path: &'static str,
+}
+
+impl AsRef<str> for Selectable {
+    fn as_ref(&self) -> &str {
+        self.name
+    }
+}
+
+/// A field that selectors name by its path.
+const fn at(path: &'static str) -> Selectable {
+    Selectable { name: path, path }
+}
+
 /// A form in which a resource is shown.
 #[derive(Clone, Copy, Debug)]
 pub struct Version {
@@ -79,11 +103,31 @@ pub struct Version {
     pub schema: TypeId,
 }
 
+impl Version {
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+}
+
 pub const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 impl Resource {
     pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
         self.subresources.iter().find(|sub| sub.name == name)
+    }
+
+    /// What a selector sees where the field is missing: the zero value of its type.
+    pub fn absent(&self, field: Selectable) -> &'static str {
+        let mut shape = Some(&Shape::Object(self.stored().schema));
+        for step in field.path.split('.') {
+            let Some(Shape::Object(id)) = shape else { return "" };
+            shape = builtin().get(*id).field(step).map(|field| &field.shape);
+        }
+        match shape {
+            Some(Shape::Bool) => "false",
+            Some(Shape::Int32 | Shape::Int64) => "0",
+            _ => "",
+        }
     }
 
     pub fn stored(&self) -> Version {
@@ -221,6 +265,9 @@ fn row(group: &'static str, version: &'static str, kind: &'static str, plural: &
         verbs: VERBS,
         subresources: &[],
         generation: false,
+        creates_on_update: false,
+        unconditional_update: true,
+        returns_deleted: false,
         selectable: &[],
         columns: columns::PLAIN,
         strategy: &strategy::Plain,

@@ -12,6 +12,7 @@ pub(super) fn rows() -> Vec<Resource> {
         generation: true,
         columns: columns::POD_DISRUPTION_BUDGETS,
         strategy: &strategy::PodDisruptionBudgets,
+        unconditional_update: false,
         ..row(GROUP, "v1", "PodDisruptionBudget", "poddisruptionbudgets")
     }]
 }

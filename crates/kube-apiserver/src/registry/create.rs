@@ -1,5 +1,6 @@
 //! Making objects.
 
+use api::catalog::Rules;
 use api::meta::{self, metadata_mut};
 use api::status::Status;
 use api::strategy::{self, Claim};
@@ -9,8 +10,9 @@ use rand::Rng;
 use serde_json::Value;
 use storage::{Guard, Op, Outcome};
 
-use crate::admission::{Attempt, Operation};
+use crate::admission::{Attempt, Operation, Terms};
 
+use super::manage::track;
 use super::{Context, Registry, Target, backend_status, claim_key, served};
 
 /// Without vowels and what looks like another, so that no words come out.
@@ -29,7 +31,7 @@ impl Registry {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
         let metadata = metadata_mut(&mut object);
-        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation", "managedFields"] {
+        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
             metadata.remove(field);
         }
         metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
@@ -64,7 +66,7 @@ impl Registry {
                 unhonoured.into_iter().for_each(|warning| context.warn(warning));
                 warnings::for_object(resource.kind, &attempted).into_iter().for_each(|warning| context.warn(warning));
             }
-            let terms = self.admission().terms(&attempt, &attempted, fresh).await?;
+            let terms = self.terms(&attempt, &attempted, &mut fresh).await?;
             let stored: Bytes = meta::encode(&attempted).into();
             let target = target.named(&name);
             if context.dry_run {
@@ -109,12 +111,30 @@ impl Registry {
         }
         unreachable!("the loop only ends by returning")
     }
+
+    /// What the write's transaction has to hold beside the object. What a lagging cache makes impossible may be possible.
+    pub(super) async fn terms(&self, attempt: &Attempt<'_>, object: &Value, fresh: &mut bool) -> Result<Terms, Status> {
+        match self.admission().terms(attempt, object, *fresh).await {
+            Err(_) if !*fresh => {
+                *fresh = true;
+                self.admission().terms(attempt, object, true).await
+            }
+            terms => terms,
+        }
+    }
+
+    /// Whether admission lets somebody make something below an object, such as a token.
+    pub async fn admit_part(&self, context: &Context, target: &Target, part: &Value) -> Result<(), Status> {
+        let attempt = Attempt { registry: self, context, target, operation: Operation::Create, old: None };
+        self.admission().validate(&attempt, part).await
+    }
 }
 
 /// Defaults, mutating admission, and what the client does not decide.
 async fn prepare(attempt: &Attempt<'_>, object: &mut Value) -> Result<(), Status> {
     let (strategy, context) = (attempt.target.resource().strategy, attempt.context);
     strategy.default(object);
+    track(context, attempt.target, Rules::Object, None, object);
     if attempt.registry.admission().admit(attempt, object).await? {
         strategy.default(object);
     }

@@ -7,6 +7,7 @@ mod bind;
 mod context;
 mod create;
 mod delete;
+mod manage;
 mod observe;
 mod read;
 mod update;
@@ -14,13 +15,13 @@ mod update;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use api::catalog::{Catalog, Resource, Served};
+use api::catalog::{Catalog, Resource, Selectable, Served};
 use api::status::Status;
 use api::strategy::Claim;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use serde_json::Value;
-use storage::{Backend, Cache, CacheError, Entry, Kind, Store};
+use storage::{Backend, Cache, CacheError, Entry, Field, Kind, Store};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
@@ -31,7 +32,7 @@ pub use context::Context;
 
 pub use allocate::{Ranges, ServiceRange};
 pub(crate) use create::random_suffix;
-pub use delete::DeleteOptions;
+pub use delete::{DeleteOptions, Deletion};
 pub use observe::Observed;
 pub use read::{ListOptions, Listed, VersionMatch};
 
@@ -103,8 +104,8 @@ fn claim_key(claim: &Claim) -> String {
 
 /// What the cache holds of a resource.
 fn kind(resource: &Resource) -> Kind {
-    let selectable = resource.selectable.iter().map(|path| (*path).to_owned()).collect();
-    Kind { prefix: prefix(resource), selectable }
+    let field = |field: &Selectable| Field { path: field.path.into(), absent: resource.absent(*field).into() };
+    Kind { prefix: prefix(resource), selectable: resource.selectable.iter().map(field).collect() }
 }
 
 /// An object as it is now, decoded.
@@ -226,7 +227,7 @@ pub(crate) fn cache_status(error: CacheError) -> Status {
     match error {
         CacheError::Backend(error) => backend_status(error),
         CacheError::Expired { .. } => Status::expired(error.to_string()),
-        CacheError::Future { .. } => Status::timeout(error.to_string()),
+        CacheError::Future { .. } => Status::version_too_large(error.to_string()),
         CacheError::NotReady => Status::unavailable(error.to_string()),
     }
 }

@@ -2,7 +2,6 @@
 
 use api::columns;
 use api::schema::protobuf;
-use api::selector::{FieldSelector, Selector};
 use api::status::Status;
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -12,43 +11,14 @@ use serde_json::{Value, json};
 use super::codec::{self, JSON, Media, respond};
 use super::negotiate::{Accepted, Form, accepted, accepted_media};
 use super::objects::{delete_options, partial};
-use super::{Request, Rest};
-use crate::registry::{Context, ListOptions, Listed, Target, VersionMatch, parse};
+use super::{Request, Rest, options};
+use crate::registry::{Context, Listed, Target, parse};
 use crate::server::{Body, ListBody};
-
-pub(super) fn selectors(request: &Request) -> Result<(Selector, FieldSelector), Status> {
-    let labels = request.query.text("labelSelector").parse::<Selector>();
-    let fields = request.query.text("fieldSelector").parse::<FieldSelector>();
-    let labels = labels.map_err(|e| Status::bad_request(format!("unable to parse labelSelector: {e}")))?;
-    let fields = fields.map_err(|e| Status::bad_request(format!("unable to parse fieldSelector: {e}")))?;
-    Ok((labels, fields))
-}
-
-fn list_options(request: &Request) -> Result<ListOptions, Status> {
-    let (labels, fields) = selectors(request)?;
-    let version_match = match request.query.text("resourceVersionMatch") {
-        "" | "NotOlderThan" => VersionMatch::NotOlderThan,
-        "Exact" => VersionMatch::Exact,
-        other => {
-            return Err(Status::bad_request(format!(
-                "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
-            )));
-        }
-    };
-    Ok(ListOptions {
-        labels,
-        fields,
-        version: request.query.number("resourceVersion")?,
-        version_match,
-        limit: request.query.number("limit")?.unwrap_or(0) as usize,
-        continued: request.query.text("continue").to_owned(),
-    })
-}
 
 impl Rest {
     pub(super) async fn list(&self, request: &Request, target: &Target) -> Result<Response<Body>, Status> {
         let accepted = accepted(&request.headers, &request.query)?;
-        let listed = self.registry.list(target, &list_options(request)?).await?;
+        let listed = self.registry.list(target, &options::of_list(request)?).await?;
         list_response(target, listed, &accepted)
     }
 
@@ -60,7 +30,7 @@ impl Rest {
     ) -> Result<Response<Body>, Status> {
         let options = delete_options(request, &body)?;
         let context = Context::new(request.attributes.clone(), options.dry_run);
-        let listed = self.registry.delete_collection(&context, target, &list_options(request)?, &options).await?;
+        let listed = self.registry.delete_collection(&context, target, &options::of_list(request)?, &options).await?;
         list_response(target, listed, &Accepted { form: Form::Object, media: accepted_media(&request.headers) })
     }
 }

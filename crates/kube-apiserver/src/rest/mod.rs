@@ -1,5 +1,6 @@
 //! The REST API: paths and methods to the registry's verbs, and objects to the forms that clients ask for.
 
+mod apply;
 mod codec;
 mod decode;
 mod documents;
@@ -7,6 +8,8 @@ mod lists;
 mod logs;
 mod negotiate;
 mod objects;
+mod options;
+mod pretty;
 mod reviews;
 mod watch;
 
@@ -24,7 +27,7 @@ use http_body_util::BodyExt;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::attributes::{Attributes, ResourceAttributes, User};
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, Issuer};
 use crate::authorization::{self, Authorization};
 use crate::kubelet::Kubelets;
 use crate::registry::{Context, Registry};
@@ -32,6 +35,8 @@ use crate::request::Query;
 use crate::server::Body;
 
 pub use api::patch::Patch;
+use apply::is_apply;
+pub(crate) use apply::manager_of;
 pub use codec::Media;
 pub use decode::{Expected, FieldValidation, fit, read};
 use negotiate::accepted_media;
@@ -48,6 +53,8 @@ pub struct Rest {
     pub(crate) registry: Arc<Registry>,
     pub(crate) authentication: Authentication,
     pub(crate) authorization: Authorization,
+    /// Makes tokens of service accounts, where a key for them is given.
+    issuer: Option<Issuer>,
     kubelets: Kubelets,
     health: daemon::Health,
     /// Told to clients that ask where the API is.
@@ -67,7 +74,8 @@ pub struct Request {
 impl Request {
     /// For a write with these options, such as `CreateOptions`.
     fn context(&self, options: &str, warnings: Vec<String>) -> Result<Context, Status> {
-        let context = Context::new(self.attributes.clone(), self.query.dry_run(options)?);
+        let context =
+            Context::new(self.attributes.clone(), self.query.dry_run(options)?).managed_by(self.manager(options)?);
         warnings.into_iter().for_each(|warning| context.warn(warning));
         Ok(context)
     }
@@ -79,6 +87,7 @@ impl Rest {
         registry: Arc<Registry>,
         authentication: Authentication,
         authorization: Authorization,
+        issuer: Option<Issuer>,
         kubelet_tls: Option<ClientTls>,
         mut health: daemon::Health,
         address: SocketAddr,
@@ -90,6 +99,7 @@ impl Rest {
             registry,
             authentication,
             authorization,
+            issuer,
             kubelets: Kubelets::new(kubelet_tls, address.ip()),
             health,
             address,
@@ -123,7 +133,8 @@ impl Rest {
         };
         let what = format!("{} {}", request.method, request.attributes.path);
         let result = self.guarded(&what, self.answer(&request, body)).await;
-        result.flatten().unwrap_or_else(|status| failure(&status, accepted_media(&request.headers)))
+        let response = result.flatten().unwrap_or_else(|status| failure(&status, accepted_media(&request.headers)));
+        if pretty::wanted(&request) { pretty::print(response).await } else { response }
     }
 
     /// The body is read before anything is refused: a client that still sends would see a broken stream instead of the answer.
@@ -186,6 +197,7 @@ impl Rest {
                 ("get", false) => self.get(request, &target, None).await,
                 ("create", true) => self.create(request, &target, body).await,
                 ("update", false) => self.replace(request, &target, None, body).await,
+                ("patch", false) if is_apply(&request.headers) => self.apply(request, &target, None, body).await,
                 ("patch", false) => self.patch(request, &target, None, body).await,
                 ("deletecollection", _) => self.delete_collection(request, &target, body).await,
                 ("delete", false) => self.delete(request, &target, body).await,
@@ -199,10 +211,14 @@ impl Rest {
         match (&sub.handler, verb) {
             (Handler::View(view), "get") => self.get(request, &target, Some((sub, view))).await,
             (Handler::View(view), "update") => self.replace(request, &target, Some((sub, view)), body).await,
+            (Handler::View(view), "patch") if is_apply(&request.headers) => {
+                self.apply(request, &target, Some((sub, view)), body).await
+            }
             (Handler::View(view), "patch") => self.patch(request, &target, Some((sub, view)), body).await,
             (Handler::View(_), _) => Err(refused()),
             (Handler::Bind, _) => self.bind(request, &target, body).await,
             (Handler::Logs, _) => self.logs(request, &target).await,
+            (Handler::Token, _) => self.token(request, &target, body).await,
         }
     }
 }

@@ -112,7 +112,11 @@ pub fn wants_aggregated(headers: &HeaderMap) -> Option<&'static str> {
 /// A refusal in the client's media type.
 pub fn failure(status: &Status, media: Media) -> Response<Body> {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    media.document(code, ("", "v1", "Status"), &status.to_json())
+    let mut response = media.document(code, ("", "v1", "Status"), &status.to_json());
+    if let Some(seconds) = status.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use http::{Request, header};
 use http_body_util::{BodyExt, Full};
 use kube_apiserver::admission::{Admission, Configuration, Plugins};
 use kube_apiserver::attributes::User;
-use kube_apiserver::authentication::{Authentication, TokenFile};
+use kube_apiserver::authentication::{
+    Authentication, BootstrapTokens, Issuer, ServiceAccountTokens, SigningKey, TokenAuthenticator, TokenFile,
+    VerifyingKey,
+};
 use kube_apiserver::authorization::{AlwaysAllow, Authorization, Rbac};
 use kube_apiserver::registry::{Ranges, Registry};
 use kube_apiserver::rest::Rest;
@@ -20,6 +23,8 @@ pub struct Api {
     pub rest: Arc<Rest>,
     pub user: Arc<User>,
 }
+
+pub const ISSUER: &str = "https://issuer.test";
 
 /// Status code and body.
 pub type Answer = (u16, Vec<u8>);
@@ -63,11 +68,32 @@ impl Api {
         let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
         let registry = Registry::new(catalog, backend, cache.clone(), admission, ranges, 3600);
         cache.ready().await;
-        let tokens = Some(TokenFile::parse("secret,ann,7,devs").unwrap());
-        let authentication = Authentication { tokens, anonymous: false };
+        let key = include_bytes!("service-account.key");
+        let audiences = vec![ISSUER.to_owned()];
+        let issuer = Issuer {
+            issuers: audiences.clone(),
+            key: SigningKey::read(key).unwrap(),
+            verifying: VerifyingKey::read(key).unwrap(),
+            audiences: audiences.clone(),
+            max_seconds: None,
+            extend: true,
+            jwks_uri: None,
+        };
+        let methods: Vec<Arc<dyn TokenAuthenticator>> = vec![
+            Arc::new(TokenFile::parse("secret,ann,7,devs").unwrap()),
+            Arc::new(ServiceAccountTokens {
+                registry: registry.clone(),
+                issuers: audiences.clone(),
+                keys: issuer.verifying.clone(),
+                lookup: true,
+            }),
+            Arc::new(BootstrapTokens { registry: registry.clone() }),
+        ];
+        let authentication = Authentication::new(methods, audiences, false);
         let health = daemon::Health::unbound();
         let address = "127.0.0.1:6443".parse().unwrap();
-        let rest = Arc::new(Rest::new(registry.clone(), authentication, authorization, None, health, address));
+        let rest =
+            Arc::new(Rest::new(registry.clone(), authentication, authorization, Some(issuer), None, health, address));
         let api = Self { registry, rest, user: user("admin", &["system:masters"]) };
         for name in api::strategy::SYSTEM_NAMESPACES {
             let namespace = json!({"metadata": {"name": name}});
@@ -114,6 +140,22 @@ impl Api {
             quoted.unwrap_or_else(|| panic!("{text}")).replace("\\\"", "\"")
         };
         (response.status().as_u16(), warnings.map(plain).collect())
+    }
+
+    /// With these headers beside the usual ones.
+    pub async fn json_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: &Value,
+    ) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
+        let (parts, body) = self.rest.handle(self.user.clone(), request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
     pub async fn json(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {

@@ -1,6 +1,7 @@
 //! kube-apiserver's REST in one process, on the store's twin in memory.
 
 mod admission;
+mod apply;
 mod common;
 mod hostile;
 mod parts;
@@ -8,4 +9,6 @@ mod policies;
 mod protobuf;
 mod reviews;
 mod samples;
+mod tokens;
 mod users;
+mod verbs;
