@@ -81,7 +81,7 @@ pub use networkpolicy::NetworkPolicies;
 pub use node::Nodes;
 pub use persistentvolume::PersistentVolumes;
 pub use persistentvolumeclaim::PersistentVolumeClaims;
-pub use pod::{Pods, bind, validate_ephemeral_containers, validate_resize};
+pub use pod::{Pods, bind, qos_class, validate_ephemeral_containers, validate_resize};
 pub use priorityclass::{PriorityClasses, SYSTEM_PRIORITY_CLASSES};
 pub use rbac::{RoleBindings, Roles};
 pub use replicaset::ReplicaSets;

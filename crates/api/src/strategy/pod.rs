@@ -155,7 +155,7 @@ fn limits_are_requests(container: &mut Value) {
 }
 
 /// Guaranteed: every container limits cpu and memory and asks for as much. BestEffort: none asks for anything.
-fn qos_class(spec: &Value) -> &'static str {
+pub fn qos_class(spec: &Value) -> &'static str {
     let amount = |container: &Value, which: &str, name: &str| {
         let text = container["resources"].get(which).and_then(|r| r.get(name)).and_then(Value::as_str);
         text.and_then(|text| text.parse::<Quantity>().ok()).filter(|q| !q.is_zero())

@@ -7,13 +7,16 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::plugins::{EventRateLimit, Exemptions, Limit, Limited, PodSecurity, ResourceQuota};
+use super::plugins::{
+    EventRateLimit, Exemptions, Limit, Limited, PodSecurity, PodTolerationRestriction, ResourceQuota,
+};
 
 /// What the plugins that can be told something are told.
 #[derive(Clone, Debug, Default)]
 pub struct Configuration {
     pub events: Vec<Limit>,
     pub pod_security: PodSecurity,
+    pub tolerations: PodTolerationRestriction,
     /// What may not be used where no quota covers it.
     pub limited: Vec<Limited>,
 }
@@ -157,6 +160,11 @@ impl Configuration {
                 let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
                 let Security { defaults, exemptions } = document(value, "PodSecurityConfiguration", &versions)?;
                 self.pod_security = PodSecurity { defaults: defaults.policy()?, exempt: exemptions };
+                Ok(())
+            }
+            PodTolerationRestriction::NAME => {
+                let versions = ["podtolerationrestriction.admission.k8s.io/v1alpha1"];
+                self.tolerations = document(value, "Configuration", &versions)?;
                 Ok(())
             }
             _ => Err("takes no configuration".into()),

@@ -222,6 +222,35 @@ async fn devices_are_tolerated_and_pods_keep_away_from_nodes_only() {
     assert!(why.ends_with("has TopologyKey zone but only key kubernetes.io/hostname is allowed"), "{why}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn namespaces_say_what_their_pods_tolerate() {
+    let told_so = configuration(
+        "- name: PodTolerationRestriction\n  configuration:\n    apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1\n    kind: Configuration\n    default: [{key: cluster, operator: Exists}]\n",
+    );
+    let api = Api::start_configured(&["PodTolerationRestriction"], WITHOUT_CONTROLLERS, &told_so).await;
+    let keys = |pod: &Value| -> Vec<String> {
+        let list = pod["spec"]["tolerations"].as_array().unwrap();
+        list.iter().filter_map(|one| one["key"].as_str().map(str::to_owned)).collect()
+    };
+    assert!(keys(&made(&api, PODS, pod("a", json!({}))).await).contains(&"cluster".to_owned()));
+    let annotation = |name: &str| format!("scheduler.alpha.kubernetes.io/{name}");
+    let namespace = json!({"metadata": {"annotations": {
+        annotation("defaultTolerations"): "[{\"key\":\"own\",\"operator\":\"Exists\"}]",
+        annotation("tolerationsWhitelist"): "[{\"key\":\"own\",\"operator\":\"Exists\"},{\"operator\":\"Exists\",\"effect\":\"NoExecute\"},{\"key\":\"node.kubernetes.io/memory-pressure\",\"operator\":\"Exists\"}]"}}});
+    assert_eq!(api.warned("PATCH", NAMESPACE, &namespace).await.0, 200);
+    assert_eq!(api.json("GET", NAMESPACE, &Value::Null).await.0, 200);
+    let burstable = json!({"containers": [{"name": "c", "image": "i:1", "resources": {"requests": {"cpu": "1"}}}]});
+    let own = keys(&made(&api, PODS, pod("b", burstable)).await);
+    assert!(
+        own.contains(&"own".to_owned()) && own.contains(&"node.kubernetes.io/memory-pressure".to_owned()),
+        "{own:?}"
+    );
+    assert!(!own.contains(&"cluster".to_owned()), "{own:?}");
+    let why =
+        told(&api, 403, "POST", PODS, pod("c", json!({"tolerations": [{"key": "x", "operator": "Exists"}]}))).await;
+    assert!(why.ends_with("conflict with its namespace whitelist"), "{why}");
+}
+
 const CSR: &str = include_str!("masters.csr");
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ mod node_restriction;
 mod nodes;
 mod owners;
 mod pod_security;
+mod pod_tolerations;
 mod pods;
 mod priority;
 mod resource_quota;
@@ -29,6 +30,7 @@ use crate::registry::parse;
 
 pub use event_rate_limit::{EventRateLimit, Limit};
 pub use pod_security::{Exemptions, PodSecurity};
+pub use pod_tolerations::PodTolerationRestriction;
 pub use resource_quota::{Limited, ResourceQuota};
 
 /// What plugins are made of.
@@ -68,6 +70,7 @@ const KNOWN: &[Known] = &[
     on(PodSecurity::NAME, |p| Arc::new(p.configuration.pod_security.clone())),
     on(priority::Priority::NAME, |_| Arc::new(priority::Priority)),
     on(pods::DefaultTolerationSeconds::NAME, |_| Arc::new(pods::DefaultTolerationSeconds)),
+    off(PodTolerationRestriction::NAME, |p| Arc::new(p.configuration.tolerations.clone())),
     off(EventRateLimit::NAME, |p| Arc::new(EventRateLimit::new(&p.configuration.events))),
     off(pods::ExtendedResourceToleration::NAME, |_| Arc::new(pods::ExtendedResourceToleration)),
     on(storage::DefaultStorageClass::NAME, |_| Arc::new(storage::DefaultStorageClass)),
