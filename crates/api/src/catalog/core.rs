@@ -1,7 +1,16 @@
 //! The core group.
 
-use super::{BINDING, EPHEMERAL_CONTAINERS, FINALIZE, LOG, RESIZE, Resource, SCALE, STATUS, row};
+use super::{
+    BINDING, EPHEMERAL_CONTAINERS, EXTENSIONS_CONTROLLER_SCALE, FINALIZE, LOG, RESIZE, Resource, SCALE, STATUS,
+    Version, also, row,
+};
+use crate::conversion::events;
 use crate::{columns, strategy};
+
+/// An event as `events.k8s.io` has it.
+fn named(version: Version) -> Version {
+    Version { conversion: &events::EVENT, fields: events::FIELDS, ..version }
+}
 
 pub(super) fn rows() -> Vec<Resource> {
     vec![
@@ -35,7 +44,11 @@ pub(super) fn rows() -> Vec<Resource> {
                 "type",
             ],
             ..row("", "v1", "Event", "events")
-        },
+        }
+        .shown_as([
+            Version { validate_create: Some(events::validate_create), ..named(also("events.k8s.io", "v1", "Event")) },
+            named(also("events.k8s.io", "v1beta1", "Event")),
+        ]),
         Resource {
             short_names: &["limits"],
             columns: columns::CREATED,
@@ -109,7 +122,16 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::REPLICATION_CONTROLLERS,
             strategy: &strategy::ReplicationControllers,
             ..row("", "v1", "ReplicationController", "replicationcontrollers")
-        },
+        }
+        // Scales were of this group before every group had them.
+        .shown_as([Version {
+            kind: "ReplicationControllerDummy",
+            verbs: Some(&[]),
+            subresources: Some(&[EXTENSIONS_CONTROLLER_SCALE]),
+            group: "extensions",
+            version: "v1beta1",
+            ..also("", "v1", "ReplicationController")
+        }]),
         Resource {
             short_names: &["quota"],
             subresources: &[STATUS],

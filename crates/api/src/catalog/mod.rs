@@ -20,16 +20,21 @@ mod scheduling;
 mod storage;
 mod storagemigration;
 mod subresource;
+mod version;
 
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
+
+use serde_json::Value;
 
 use crate::columns::{self, Column};
 use crate::schema::{TypeId, builtin};
 use crate::strategy::{self, Strategy};
 
 pub use subresource::*;
+pub use version::Version;
+use version::{also, group_rank, version_rank};
 
 /// One storage, and any number of versions that show it.
 pub struct Resource {
@@ -70,20 +75,13 @@ pub enum Review {
     SelfSubjectRules,
 }
 
-/// A form in which a resource is shown.
-#[derive(Clone, Copy, Debug)]
-pub struct Version {
-    pub group: &'static str,
-    pub version: &'static str,
-    pub kind: &'static str,
-    pub schema: TypeId,
-}
-
 pub const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 impl Resource {
-    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
-        self.subresources.iter().find(|sub| sub.name == name)
+    /// The resource in these versions too.
+    fn shown_as(mut self, versions: impl IntoIterator<Item = Version>) -> Self {
+        self.versions.extend(versions);
+        self
     }
 
     pub fn stored(&self) -> Version {
@@ -106,6 +104,10 @@ pub struct Served {
     pub schema: TypeId,
     /// Place of the resource in the catalog.
     pub at: usize,
+    /// The version itself.
+    pub form: Version,
+    /// Which of the resource's versions it is: 0 is the stored one.
+    pub place: usize,
     resource: Arc<Resource>,
 }
 
@@ -124,6 +126,68 @@ impl Served {
     pub fn resource(&self) -> &Arc<Resource> {
         &self.resource
     }
+
+    /// Whether documents are stored as this version has them.
+    pub fn is_stored(&self) -> bool {
+        self.place == 0
+    }
+
+    /// The resource in paths.
+    pub fn path_name(&self) -> &'static str {
+        self.form.names.first().copied().unwrap_or(self.plural)
+    }
+
+    /// What one of it is called.
+    pub fn singular_name(&self) -> &'static str {
+        self.form.singular.unwrap_or(self.singular)
+    }
+
+    pub fn own_verbs(&self) -> &'static [&'static str] {
+        self.form.verbs.unwrap_or(self.verbs)
+    }
+
+    pub fn own_subresources(&self) -> &'static [Subresource] {
+        self.form.subresources.unwrap_or(self.subresources)
+    }
+
+    pub fn own_columns(&self) -> &'static [Column] {
+        self.form.columns.unwrap_or(self.columns)
+    }
+
+    /// Groups of resources are made of what is stored, so that nothing is in one twice.
+    pub fn own_categories(&self) -> &'static [&'static str] {
+        if self.group == self.resource.stored().group { self.categories } else { &[] }
+    }
+
+    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
+        self.own_subresources().iter().find(|sub| sub.name == name)
+    }
+
+    /// A document that was fitted to this version, as it is stored.
+    pub fn to_stored(&self, document: &mut Value) {
+        if self.is_stored() {
+            return;
+        }
+        (self.form.conversion.default)(document);
+        (self.form.conversion.to_stored)(document);
+        let stored = self.resource.stored();
+        name_kind(document, &stored);
+        builtin().fit(stored.schema, document);
+    }
+
+    /// What is stored, as this version has it.
+    pub fn from_stored(&self, document: &mut Value) {
+        if !self.is_stored() {
+            (self.form.conversion.from_stored)(document);
+            name_kind(document, &self.form);
+        }
+    }
+}
+
+fn name_kind(document: &mut Value, version: &Version) {
+    let fields = crate::meta::fields_mut(document);
+    fields.insert("apiVersion".into(), version.api_version().into());
+    fields.insert("kind".into(), version.kind.into());
 }
 
 /// All resources at one time. A change makes another one, which takes the place of this one as a whole.
@@ -132,6 +196,8 @@ pub struct Catalog {
     served: Vec<Arc<Served>>,
     /// By group, version and plural.
     by_path: HashMap<(&'static str, &'static str, &'static str), usize>,
+    /// The places of the stored versions, by resource.
+    stored: Vec<usize>,
 }
 
 impl Catalog {
@@ -139,12 +205,33 @@ impl Catalog {
     pub fn new(resources: Vec<Arc<Resource>>) -> Self {
         let mut served = Vec::new();
         for (at, resource) in resources.iter().enumerate() {
-            for &Version { group, version, kind, schema } in &resource.versions {
-                served.push(Arc::new(Served { group, version, kind, schema, at, resource: resource.clone() }));
+            for (place, &form) in resource.versions.iter().enumerate() {
+                let Version { group, version, kind, schema, .. } = form;
+                let resource = resource.clone();
+                served.push(Arc::new(Served { group, version, kind, schema, at, form, place, resource }));
             }
         }
-        let paths = served.iter().enumerate().map(|(at, one)| ((one.group, one.version, one.plural), at));
-        Self { by_path: paths.collect(), resources, served }
+        let mut groups: Vec<&str> = Vec::new();
+        for one in &served {
+            if !groups.contains(&one.group) {
+                groups.push(one.group);
+            }
+        }
+        let place = |group: &str| groups.iter().position(|known| *known == group);
+        served.sort_by_key(|one| {
+            (group_rank(one.group), place(one.group), version_rank(one.version), one.path_name().to_ascii_lowercase())
+        });
+        let mut by_path = HashMap::new();
+        let mut stored = vec![0; resources.len()];
+        for (at, one) in served.iter().enumerate() {
+            let names =
+                if one.form.names.is_empty() { std::slice::from_ref(&one.resource.plural) } else { one.form.names };
+            by_path.extend(names.iter().map(|name| ((one.group, one.version, *name), at)));
+            if one.is_stored() {
+                stored[one.at] = at;
+            }
+        }
+        Self { by_path, resources, served, stored }
     }
 
     /// The resources that come with the program.
@@ -188,6 +275,11 @@ impl Catalog {
         self.by_path.get(&(group, version, plural)).map(|&at| &self.served[at])
     }
 
+    /// A resource in the version that is stored.
+    pub fn stored_form(&self, of: &Served) -> &Arc<Served> {
+        &self.served[self.stored[of.at]]
+    }
+
     /// What a group and a version show.
     pub fn of_version<'a>(&'a self, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Arc<Served>> {
         self.served.iter().filter(move |one| one.group == group && one.version == version)
@@ -209,10 +301,8 @@ impl Catalog {
 
 /// A row with what most resources have.
 fn row(group: &'static str, version: &'static str, kind: &'static str, plural: &'static str) -> Resource {
-    let schema = builtin().of_kind(group, version, kind);
-    let schema = schema.unwrap_or_else(|| panic!("schema/roots.rs lacks {group}/{version} {kind}"));
     Resource {
-        versions: vec![Version { group, version, kind, schema }],
+        versions: vec![also(group, version, kind)],
         plural,
         singular: kind.to_ascii_lowercase().leak(),
         short_names: &[],
@@ -253,8 +343,8 @@ mod tests {
         let short: Vec<&str> = groups.iter().map(|group| group.split('.').next().unwrap()).collect();
         assert_eq!(
             short.join(" "),
-            " apps authentication authorization autoscaling batch certificates networking policy rbac storage admissionregistration scheduling \
-             coordination node discovery flowcontrol resource storagemigration"
+            " apps events authentication authorization autoscaling batch certificates networking extensions policy rbac storage \
+             admissionregistration scheduling coordination node discovery flowcontrol resource storagemigration"
         );
     }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::codec::{self, JSON, Media, respond};
-use super::negotiate::{Accepted, Form, accepted, accepted_media};
+use super::negotiate::{Accepted, Form, accepted_for, accepted_media};
 use super::objects::{delete_options, partial};
 use super::{Request, Rest};
 use crate::registry::{Context, ListOptions, Listed, Target, VersionMatch, parse};
@@ -47,7 +47,7 @@ fn list_options(request: &Request) -> Result<ListOptions, Status> {
 
 impl Rest {
     pub(super) async fn list(&self, request: &Request, target: &Target) -> Result<Response<Body>, Status> {
-        let accepted = accepted(&request.headers, &request.query)?;
+        let accepted = accepted_for(target.form(), request)?;
         let listed = self.registry.list(target, &list_options(request)?).await?;
         list_response(target, listed, &accepted)
     }
@@ -77,34 +77,37 @@ fn list_meta(listed: &Listed) -> Value {
 }
 
 fn list_response(target: &Target, listed: Listed, accepted: &Accepted) -> Result<Response<Body>, Status> {
-    let resource = target.resource();
+    let form = target.form();
     let metadata = list_meta(&listed);
     match &accepted.form {
         Form::Object if accepted.media == Media::Yaml => {
-            let items = listed.entries.iter().map(|entry| parse(&entry.bytes)).collect::<Result<Vec<_>, _>>()?;
-            let list = json!({"kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
+            let items = listed.entries.iter().map(|entry| Ok(codec::shown(form, parse(&entry.bytes)?)));
+            let items = items.collect::<Result<Vec<_>, Status>>()?;
+            let list = json!({"kind": format!("{}List", form.kind), "apiVersion": form.api_version(),
                 "metadata": metadata, "items": items});
             Ok(respond(StatusCode::OK, accepted.media.content_type(), api::yaml::render(&list).into_bytes()))
         }
         Form::Object if accepted.media == Media::Protobuf => {
-            let items: Vec<Bytes> = listed.entries.iter().map(|entry| codec::message(resource.schema, entry)).collect();
+            let items: Vec<Bytes> =
+                listed.entries.iter().map(|entry| codec::message(form, &entry.bytes, Some(entry))).collect();
             let message = protobuf::list(&metadata, items.iter().map(|item| &item[..]));
-            let body = protobuf::envelope(&resource.api_version(), &format!("{}List", resource.kind), &message);
+            let body = protobuf::envelope(&form.api_version(), &format!("{}List", form.kind), &message);
             Ok(respond(StatusCode::OK, accepted.media.content_type(), body))
         }
         Form::Object => {
             let head = format!(
                 "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
-                resource.kind,
-                resource.api_version()
+                form.kind,
+                form.api_version()
             );
-            let body = ListBody::new(head.into(), listed.entries, Bytes::from_static(b"]}\n"));
+            let form = (!form.is_stored()).then(|| target.form_shared());
+            let body = ListBody::new(head.into(), listed.entries, Bytes::from_static(b"]}\n"), form);
             Ok(respond(StatusCode::OK, JSON, Body::List(Box::new(body))))
         }
         Form::Table { version, include } => {
             let now = Timestamp::now();
-            let mut table = columns::table(resource.columns, version, metadata);
-            let row = |bytes: &Bytes| Ok(columns::row(resource.columns, version, &parse(bytes)?, *include, now));
+            let mut table = columns::table(form.own_columns(), version, metadata);
+            let row = |bytes: &Bytes| Ok(codec::row(form, version, &parse(bytes)?, *include, now));
             let rows: Result<Vec<Value>, Status> = listed.entries.iter().map(|entry| row(&entry.bytes)).collect();
             table["rows"] = rows?.into();
             Ok(codec::json(StatusCode::OK, &table))

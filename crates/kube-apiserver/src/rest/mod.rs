@@ -32,7 +32,7 @@ use crate::request::Query;
 use crate::server::Body;
 
 pub use api::patch::Patch;
-pub use codec::Media;
+pub use codec::{Media, in_version};
 pub use decode::{Expected, FieldValidation, fit, read};
 use negotiate::accepted_media;
 pub use negotiate::failure;
@@ -162,7 +162,7 @@ impl Rest {
             return self.review(request, served, review, body).await;
         }
         let target = self.registry.target_of(about)?;
-        let (resource, verb) = (target.resource(), &*request.attributes.verb);
+        let (resource, form, verb) = (target.resource(), target.form(), &*request.attributes.verb);
         let collection = matches!(verb, "list" | "watch" | "deletecollection") || about.name.is_empty();
         if !about.rest.is_empty() || (resource.namespaced && !collection && about.namespace.is_empty()) {
             return Err(Status::no_such_resource());
@@ -180,6 +180,9 @@ impl Rest {
             return Err(refused());
         }
         if about.subresource.is_empty() {
+            if !form.own_verbs().contains(&verb) {
+                return Err(refused());
+            }
             return match (verb, collection) {
                 ("list", _) => self.list(request, &target).await,
                 ("watch", _) => self.watch(request, &target).await,
@@ -192,7 +195,7 @@ impl Rest {
                 _ => Err(refused()),
             };
         }
-        let sub = resource.subresource(&about.subresource).ok_or_else(Status::no_such_resource)?;
+        let sub = form.subresource(&about.subresource).ok_or_else(Status::no_such_resource)?;
         if !sub.verbs.contains(&verb) {
             return Err(refused());
         }
@@ -202,6 +205,7 @@ impl Rest {
             (Handler::View(view), "patch") => self.patch(request, &target, Some((sub, view)), body).await,
             (Handler::View(_), _) => Err(refused()),
             (Handler::Bind, _) => self.bind(request, &target, body).await,
+            (Handler::Ask(change), _) => self.ask(request, &target, (sub, *change), body).await,
             (Handler::Logs, _) => self.logs(request, &target).await,
         }
     }

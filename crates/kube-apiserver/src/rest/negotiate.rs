@@ -1,10 +1,12 @@
 //! Which form of an answer the client wants, and how a status becomes a response.
 
+use api::catalog::Served;
 use api::columns::IncludeObject;
 use api::schema::protobuf::MEDIA_TYPE;
 use api::status::Status;
 use http::{HeaderMap, Response, StatusCode, header};
 
+use super::Request;
 use super::codec::Media;
 use crate::request::Query;
 use crate::server::Body;
@@ -46,12 +48,17 @@ fn media_of(range: &str) -> Option<Media> {
     }
 }
 
-/// The first of the client's media types that we have.
-pub fn accepted(headers: &HeaderMap, query: &Query) -> Result<Accepted, Status> {
+/// The first of the client's media types that there is of a version.
+pub fn accepted_for(form: &Served, request: &Request) -> Result<Accepted, Status> {
+    accepted(&request.headers, &request.query, form.form.protobuf)
+}
+
+fn accepted(headers: &HeaderMap, query: &Query, protobuf: bool) -> Result<Accepted, Status> {
     let header = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
     for range in header.split(',') {
         let mut parts = range.split(';').map(str::trim);
-        let Some(media) = media_of(parts.next().unwrap_or("")) else { continue };
+        let media = media_of(parts.next().unwrap_or(""));
+        let Some(media) = media.filter(|media| protobuf || *media != Media::Protobuf) else { continue };
         let (mut kind, mut version, mut group) = ("", "", "");
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             match name {
@@ -122,7 +129,7 @@ mod tests {
     fn form(accept: &str) -> Result<Form, u16> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, accept.parse().unwrap());
-        accepted(&headers, &Query::default()).map(|a| a.form).map_err(|status| status.code)
+        accepted(&headers, &Query::default(), true).map(|a| a.form).map_err(|status| status.code)
     }
 
     #[test]

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::codec::{self, Media};
-use super::negotiate::{Accepted, Form, accepted, accepted_media};
+use super::negotiate::{Accepted, Form, accepted_for, accepted_media};
 use super::{Expected, FieldValidation, Patch, Request, Rest, fit, read, with_warnings};
 use crate::registry::{Context, DeleteOptions, Object, Target, parse};
 use crate::server::Body;
@@ -23,12 +23,12 @@ impl Rest {
         target: &Target,
         sub: Option<(&Subresource, &View)>,
     ) -> Result<Response<Body>, Status> {
-        let accepted = accepted(&request.headers, &request.query)?;
+        let accepted = accepted_for(target.form(), request)?;
         let object = match request.query.number("resourceVersion")? {
             Some(version) => self.registry.get_cached(target, version).await?,
             None => self.registry.get(target).await?,
         };
-        viewed(target.resource(), sub, object.bytes.clone(), Some(&object), &accepted)
+        viewed(target.form(), sub, object.bytes.clone(), Some(&object), &accepted)
     }
 
     pub(super) async fn create(
@@ -37,11 +37,11 @@ impl Rest {
         target: &Target,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
-        let accepted = accepted(&request.headers, &request.query)?;
-        let (object, warnings) = decode(request, &Expected::for_resource(target.resource()), &body)?;
+        let accepted = accepted_for(target.form(), request)?;
+        let (object, warnings) = decode(request, &Expected::for_resource(target.form()), &body)?;
         let context = request.context("CreateOptions", warnings)?;
         let bytes = self.registry.create(&context, target, object).await?;
-        let response = shown(target.resource(), StatusCode::CREATED, bytes, None, &accepted)?;
+        let response = shown(target.form(), StatusCode::CREATED, bytes, None, &accepted)?;
         Ok(with_warnings(response, &context.warnings()))
     }
 
@@ -62,6 +62,32 @@ impl Rest {
         ))
     }
 
+    /// A request that changes the object, answered with whether that was done.
+    pub(super) async fn ask(
+        &self,
+        request: &Request,
+        target: &Target,
+        (sub, change): (&Subresource, fn(&Value, &Value) -> Value),
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
+        let Some((group, version, kind)) = sub.body else { return Err(Status::no_such_resource()) };
+        let (asked, warnings) = decode(request, &Expected::of(group, version, kind), &body)?;
+        let named = asked.get("name").and_then(Value::as_str).unwrap_or("");
+        if named != target.name {
+            return Err(Status::bad_request(format!(
+                "name in URL does not match name in {kind} object: {named:?} is not {:?}",
+                target.name
+            )));
+        }
+        let context = request.context("CreateOptions", warnings)?;
+        let change = |current: &Value| Ok(change(current, &asked));
+        self.registry.update(&context, target, Rules::Object, &change).await?;
+        let what = format!("{} request for {} {:?} succeeded", sub.name, target.resource().singular, target.name);
+        let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "message": what, "code": 200});
+        let response = accepted_media(&request.headers).document(StatusCode::OK, ("", "v1", "Status"), &done);
+        Ok(with_warnings(response, &context.warnings()))
+    }
+
     pub(super) async fn replace(
         &self,
         request: &Request,
@@ -69,12 +95,12 @@ impl Rest {
         sub: Option<(&Subresource, &View)>,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
-        let accepted = accepted(&request.headers, &request.query)?;
-        let (sent, warnings) = decode(request, &expected(target.resource(), sub), &body)?;
+        let accepted = accepted_for(target.form(), request)?;
+        let (sent, warnings) = decode(request, &expected(target.form(), sub), &body)?;
         let change = |current: &Value| Ok(sub.map_or_else(|| sent.clone(), |(_, view)| view.take(current, &sent)));
         let context = request.context("UpdateOptions", warnings)?;
         let bytes = self.registry.update(&context, target, rules(sub), &change).await?;
-        Ok(with_warnings(viewed(target.resource(), sub, bytes, None, &accepted)?, &context.warnings()))
+        Ok(with_warnings(viewed(target.form(), sub, bytes, None, &accepted)?, &context.warnings()))
     }
 
     pub(super) async fn patch(
@@ -84,14 +110,17 @@ impl Rest {
         sub: Option<(&Subresource, &View)>,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
-        let accepted = accepted(&request.headers, &request.query)?;
+        let accepted = accepted_for(target.form(), request)?;
         let context = request.context("PatchOptions", Vec::new())?;
         let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
         let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         let patch = Patch::read(content_type, &body)?;
-        let expected = expected(target.resource(), sub);
+        let expected = expected(target.form(), sub);
         let change = |current: &Value| {
-            let shown = sub.map_or_else(|| current.clone(), |(_, view)| view.show(current));
+            let mut shown = sub.map_or_else(|| current.clone(), |(_, view)| view.show(current));
+            if sub.is_none_or(|(sub, _)| sub.body.is_none()) {
+                target.form().from_stored(&mut shown);
+            }
             let (patched, told) = fit(patch.apply(expected.schema, shown)?, &expected, validation, Vec::new())?;
             told.into_iter().for_each(|warning| context.warn(warning));
             Ok(match sub {
@@ -100,7 +129,7 @@ impl Rest {
             })
         };
         let bytes = self.registry.update(&context, target, rules(sub), &change).await?;
-        Ok(with_warnings(viewed(target.resource(), sub, bytes, None, &accepted)?, &context.warnings()))
+        Ok(with_warnings(viewed(target.form(), sub, bytes, None, &accepted)?, &context.warnings()))
     }
 
     pub(super) async fn delete(
@@ -115,7 +144,7 @@ impl Rest {
         let media = accepted_media(&request.headers);
         let response = match gone {
             true => media.document(StatusCode::OK, ("", "v1", "Status"), &parse(&bytes)?),
-            false => media.object(StatusCode::OK, target.resource(), bytes, None)?,
+            false => media.object(StatusCode::OK, target.form(), bytes, None)?,
         };
         Ok(with_warnings(response, &context.warnings()))
     }
@@ -149,7 +178,7 @@ pub(super) fn delete_options(request: &Request, body: &Bytes) -> Result<DeleteOp
     Ok(options)
 }
 
-pub(super) fn decode(request: &Request, expected: &Expected, body: &Bytes) -> Result<(Value, Vec<String>), Status> {
+pub(super) fn decode(request: &Request, expected: &Expected<'_>, body: &Bytes) -> Result<(Value, Vec<String>), Status> {
     let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
     let mut duplicates = Vec::new();
     let value = read(&request.headers, body, &mut duplicates)?;
@@ -157,10 +186,10 @@ pub(super) fn decode(request: &Request, expected: &Expected, body: &Bytes) -> Re
 }
 
 /// What a body must be.
-fn expected(resource: &Served, sub: Option<(&Subresource, &View)>) -> Expected {
+fn expected<'a>(form: &'a Served, sub: Option<(&Subresource, &View)>) -> Expected<'a> {
     match sub.and_then(|(sub, _)| sub.body) {
         Some((group, version, kind)) => Expected::of(group, version, kind),
-        None => Expected::for_resource(resource),
+        None => Expected::for_resource(form),
     }
 }
 
@@ -170,7 +199,7 @@ fn rules(sub: Option<(&Subresource, &View)>) -> Rules {
 
 /// An object, or the view of it, in the form that the client wants.
 fn viewed(
-    resource: &Served,
+    form: &Served,
     sub: Option<(&Subresource, &View)>,
     bytes: Bytes,
     entry: Option<&Object>,
@@ -180,28 +209,28 @@ fn viewed(
         Some((Subresource { body: Some(kind), .. }, view)) => {
             Ok(accepted.media.document(StatusCode::OK, *kind, &view.show(&parse(&bytes)?)))
         }
-        _ => shown(resource, StatusCode::OK, bytes, entry, accepted),
+        _ => shown(form, StatusCode::OK, bytes, entry, accepted),
     }
 }
 
 /// One object in the form that the client wants; `entry`: where the cache has it.
 fn shown(
-    resource: &Served,
+    form: &Served,
     code: StatusCode,
     bytes: Bytes,
     entry: Option<&Object>,
     accepted: &Accepted,
 ) -> Result<Response<Body>, Status> {
     match &accepted.form {
-        Form::Object => accepted.media.object(code, resource, bytes, entry),
+        Form::Object => accepted.media.object(code, form, bytes, entry),
         Form::Table { version, include } => {
             let object = parse(&bytes)?;
             let mut table = columns::table(
-                resource.columns,
+                form.own_columns(),
                 version,
                 json!({"resourceVersion": meta::text(&object, "resourceVersion")}),
             );
-            table["rows"] = json!([columns::row(resource.columns, version, &object, *include, Timestamp::now())]);
+            table["rows"] = json!([codec::row(form, version, &object, *include, Timestamp::now())]);
             Ok(codec::json(code, &table))
         }
         Form::Metadata { version } => {

@@ -7,3 +7,4 @@ mod protobuf;
 mod reviews;
 mod samples;
 mod users;
+mod versions;
