@@ -240,7 +240,7 @@ fn the_three_patches() {
     let (code, status) =
         patch("strategic-merge-patch+json", json!({"spec": {"containers": [{"name": "c", "command": ["x"]}]}}));
     assert_eq!((code, status["reason"].as_str()), (422, Some("Invalid")), "{status}");
-    let (code, status) = patch("apply-patch+yaml", json!({}));
+    let (code, status) = patch("apply-patch", json!({}));
     assert_eq!(code, 415, "{status}");
 }
 

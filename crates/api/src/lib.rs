@@ -9,6 +9,7 @@ pub mod columns;
 pub mod conversion;
 pub mod discovery;
 pub mod field;
+pub mod managedfields;
 pub mod meta;
 pub mod patch;
 pub mod quantity;

@@ -89,6 +89,11 @@ impl Status {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(group, resource, name, why)
     }
+    /// Fields that are applied are managed by somebody else, with other values.
+    pub fn apply_conflict(message: String, causes: Vec<Cause>) -> Self {
+        let details = Some(Box::new(Details { causes, ..Details::default() }));
+        Self { details, ..Self::new(409, "Conflict", message) }
+    }
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message)
     }

@@ -64,7 +64,15 @@ impl Client {
 
     fn with_endpoint(connect: impl FnOnce(Endpoint) -> Channel) -> Self {
         // TLS is the connector's; tonic must not want to add its own, but the requests must say https.
-        let endpoint = Endpoint::from_static("http://kube-apiserver")
+        // By this name the server knows who manages the fields that the program sets.
+        let program = std::env::args_os().next().map(std::path::PathBuf::from);
+        let program = program.as_deref().and_then(std::path::Path::file_name).and_then(std::ffi::OsStr::to_str);
+        let agent = format!("{}/{}", program.unwrap_or("pilothouse"), env!("CARGO_PKG_VERSION"));
+        let endpoint = Endpoint::from_static("http://kube-apiserver");
+        let endpoint = endpoint
+            .clone()
+            .user_agent(agent)
+            .unwrap_or(endpoint)
             .origin(tonic::transport::Uri::from_static("https://kube-apiserver"))
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(10))

@@ -23,7 +23,7 @@ use tonic::{Code, Request, Response, Streaming};
 use crate::attributes::{Attributes, User};
 use crate::authorization::Authorization;
 use crate::registry::{Context, DeleteOptions, ListOptions, Object as Entry, Registry, Target};
-use crate::rest::{Expected, FieldValidation, Patch, fit};
+use crate::rest::{Expected, FieldValidation, Patch, fit, manager_of};
 
 /// Bytes of objects in one message, about.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -48,12 +48,12 @@ impl Grpc {
     /// What a call is about, if its user may ask for it.
     async fn target(
         &self,
-        user: &Arc<User>,
+        caller: &Caller,
         verb: &'static str,
         resource: Option<Resource>,
     ) -> Result<(Context, Target, Option<&'static Subresource>), tonic::Status> {
         let resource = resource.ok_or_else(|| tonic::Status::invalid_argument("resource: required"))?;
-        let attributes = Attributes::of_call(user.clone(), verb, &resource);
+        let attributes = Attributes::of_call(caller.user.clone(), verb, &resource);
         self.authorization.check(&attributes).await.map_err(status)?;
         let about = attributes.resource.as_ref().ok_or_else(|| status(Status::no_such_resource()))?;
         let target = self.registry.target_of(about).map_err(status)?;
@@ -65,17 +65,18 @@ impl Grpc {
             "" => None,
             name => Some(target.resource().subresource(name).ok_or_else(|| status(Status::no_such_resource()))?),
         };
-        Ok((Context::new(attributes, false), target, sub))
+        let context = Context::new(attributes, false).managed_by(caller.manager.as_str());
+        Ok((context, target, sub))
     }
 
     /// What can be updated and patched in the resource's own form: the object, and the views of it.
     async fn writable(
         &self,
-        user: &Arc<User>,
+        caller: &Caller,
         verb: &'static str,
         resource: Option<Resource>,
     ) -> Result<(Context, Target, Option<View>), tonic::Status> {
-        let (context, target, sub) = self.target(user, verb, resource).await?;
+        let (context, target, sub) = self.target(caller, verb, resource).await?;
         let view = match sub {
             None => None,
             Some(Subresource { body: None, handler: Handler::View(view), .. }) => Some(*view),
@@ -104,10 +105,18 @@ fn discovery(catalog: &Catalog) -> Discovery {
     Discovery { resources: catalog.resources().iter().map(resource).collect() }
 }
 
-/// Who calls: authentication has put it there before the call came here.
-fn user<T>(request: &Request<T>) -> Result<Arc<User>, tonic::Status> {
+/// Who calls, and the name by which the program manages fields.
+struct Caller {
+    user: Arc<User>,
+    manager: String,
+}
+
+/// Authentication has put the user there before the call came here.
+fn caller<T>(request: &Request<T>) -> Result<Caller, tonic::Status> {
     let user = request.extensions().get::<Arc<User>>().cloned();
-    user.ok_or_else(|| tonic::Status::unauthenticated("nobody has said who calls"))
+    let user = user.ok_or_else(|| tonic::Status::unauthenticated("nobody has said who calls"))?;
+    let agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
+    Ok(Caller { user, manager: manager_of(agent.unwrap_or("")) })
 }
 
 /// The failure in gRPC's terms, with the Status itself as details.
@@ -172,24 +181,24 @@ fn batches(entries: Vec<Entry>) -> Vec<Vec<Bytes>> {
 impl Resources for Grpc {
     type DiscoverStream = BoxStream<Discovery>;
     async fn discover(&self, request: Request<DiscoverRequest>) -> Reply<Self::DiscoverStream> {
-        let user = user(&request)?;
-        let attributes = Attributes { user, verb: "get".into(), path: "/apis".into(), resource: None };
+        let caller = caller(&request)?;
+        let attributes = Attributes { user: caller.user, verb: "get".into(), path: "/apis".into(), resource: None };
         self.authorization.check(&attributes).await.map_err(status)?;
         Ok(Response::new(Box::pin(self.registry.catalogs().map(|catalog| Ok(discovery(&catalog))))))
     }
 
     async fn get(&self, request: Request<Resource>) -> Reply<Object> {
-        let user = user(&request)?;
-        let (_, target, _) = self.target(&user, "get", Some(request.into_inner())).await?;
+        let caller = caller(&request)?;
+        let (_, target, _) = self.target(&caller, "get", Some(request.into_inner())).await?;
         let entry = self.registry.get(&target).await.map_err(status)?;
         Ok(Response::new(object(&target, entry.bytes.clone())))
     }
 
     type ListStream = BoxStream<ListBatch>;
     async fn list(&self, request: Request<ListRequest>) -> Reply<Self::ListStream> {
-        let user = user(&request)?;
+        let caller = caller(&request)?;
         let request = request.into_inner();
-        let (_, target, _) = self.target(&user, "list", request.resource).await?;
+        let (_, target, _) = self.target(&caller, "list", request.resource).await?;
         let (labels, fields) = selectors(&request.label_selector, &request.field_selector)?;
         let options = ListOptions { labels, fields, ..ListOptions::default() };
         let listed = self.registry.list(&target, &options).await.map_err(status)?;
@@ -200,9 +209,9 @@ impl Resources for Grpc {
 
     type WatchStream = BoxStream<WatchBatch>;
     async fn watch(&self, request: Request<WatchRequest>) -> Reply<Self::WatchStream> {
-        let user = user(&request)?;
+        let caller = caller(&request)?;
         let request = request.into_inner();
-        let (_, target, _) = self.target(&user, "watch", request.resource).await?;
+        let (_, target, _) = self.target(&caller, "watch", request.resource).await?;
         let (labels, fields) = selectors(&request.label_selector, &request.field_selector)?;
         let filter = self.registry.filter(&target, &labels, &fields).map_err(status)?;
         let (initial, watcher) = if request.resource_version > 0 {
@@ -230,9 +239,9 @@ impl Resources for Grpc {
     }
 
     async fn create(&self, request: Request<WriteRequest>) -> Reply<Object> {
-        let user = user(&request)?;
+        let caller = caller(&request)?;
         let request = request.into_inner();
-        let (mut context, target, _) = self.target(&user, "create", request.resource).await?;
+        let (mut context, target, _) = self.target(&caller, "create", request.resource).await?;
         let document = document(&target, &request.json)?;
         context.dry_run = request.dry_run;
         let bytes = self.registry.create(&context, &target, document).await.map_err(status)?;
@@ -240,9 +249,9 @@ impl Resources for Grpc {
     }
 
     async fn update(&self, request: Request<WriteRequest>) -> Reply<Object> {
-        let user = user(&request)?;
+        let caller = caller(&request)?;
         let request = request.into_inner();
-        let (mut context, target, view) = self.writable(&user, "update", request.resource).await?;
+        let (mut context, target, view) = self.writable(&caller, "update", request.resource).await?;
         let document = document(&target, &request.json)?;
         let change = |current: &Value| Ok(view.map_or_else(|| document.clone(), |view| view.take(current, &document)));
         let rules = view.map_or(Rules::Object, |view| view.rules);
@@ -252,7 +261,7 @@ impl Resources for Grpc {
     }
 
     async fn patch(&self, request: Request<PatchRequest>) -> Reply<Object> {
-        let user = user(&request)?;
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let media = match request.r#type() {
             patch_request::Type::Json => "application/json-patch+json",
@@ -262,7 +271,7 @@ impl Resources for Grpc {
                 return Err(status(Status::bad_request("type: one of JSON, MERGE and STRATEGIC is required")));
             }
         };
-        let (context, target, view) = self.writable(&user, "patch", request.resource).await?;
+        let (context, target, view) = self.writable(&caller, "patch", request.resource).await?;
         let patch = Patch::read(media, &request.patch).map_err(status)?;
         let expected = Expected::for_resource(target.resource());
         let change = |current: &Value| {
@@ -279,9 +288,9 @@ impl Resources for Grpc {
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Reply<Object> {
-        let user = user(&request)?;
+        let caller = caller(&request)?;
         let request = request.into_inner();
-        let (context, target, _) = self.target(&user, "delete", request.resource).await?;
+        let (context, target, _) = self.target(&caller, "delete", request.resource).await?;
         let options = if request.options_json.is_empty() {
             DeleteOptions::default()
         } else {
@@ -309,8 +318,8 @@ impl Resources for Grpc {
             subresource: "binding".into(),
             ..Resource::default()
         };
-        let user = user(&request)?;
-        self.target(&user, "create", Some(pods)).await?;
+        let caller = caller(&request)?;
+        self.target(&caller, "create", Some(pods)).await?;
         let (sender, receiver) = mpsc::channel(BINDINGS);
         let (registry, bindings) = (self.registry.clone(), request.into_inner());
         tokio::spawn(async move {
@@ -319,7 +328,7 @@ impl Resources for Grpc {
                 .take_while(|binding| std::future::ready(binding.is_ok()))
                 .filter_map(|binding| std::future::ready(binding.ok()))
                 .for_each_concurrent(BINDINGS, |binding| {
-                    let (registry, sender, user) = (registry.clone(), sender.clone(), user.clone());
+                    let (registry, sender, user) = (registry.clone(), sender.clone(), caller.user.clone());
                     async move {
                         let result = bind(&registry, user, &binding).await;
                         let status_json = result.err().map(|s| s.to_json().to_string().into()).unwrap_or_default();

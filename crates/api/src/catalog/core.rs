@@ -1,8 +1,8 @@
 //! The core group.
 
 use super::{
-    BINDING, EPHEMERAL_CONTAINERS, EXTENSIONS_CONTROLLER_SCALE, FINALIZE, LOG, RESIZE, Resource, SCALE, STATUS,
-    Version, also, row,
+    BINDING, EPHEMERAL_CONTAINERS, EXTENSIONS_CONTROLLER_SCALE, FINALIZE, LOG, RESIZE, Resource, Review, SCALE, STATUS,
+    Version, also, old, row,
 };
 use crate::conversion::events;
 use crate::{columns, strategy};
@@ -14,6 +14,17 @@ fn named(version: Version) -> Version {
 
 pub(super) fn rows() -> Vec<Resource> {
     vec![
+        // Binds a pod that the body names.
+        Resource { verbs: &["create"], review: Some(Review::Binding), ..row("", "v1", "Binding", "bindings") }
+            .shown_as(old::versions("Binding")),
+        Resource {
+            short_names: &["cs"],
+            namespaced: false,
+            verbs: &["get", "list"],
+            columns: columns::COMPONENT_STATUSES,
+            review: Some(Review::ComponentStatus),
+            ..row("", "v1", "ComponentStatus", "componentstatuses")
+        },
         Resource {
             short_names: &["cm"],
             columns: columns::CONFIG_MAPS,
@@ -25,7 +36,8 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::ENDPOINTS,
             strategy: &strategy::EndpointsRules,
             ..row("", "v1", "Endpoints", "endpoints")
-        },
+        }
+        .shown_as(old::versions("Endpoints")),
         Resource {
             short_names: &["ev"],
             columns: columns::EVENTS,
@@ -45,6 +57,7 @@ pub(super) fn rows() -> Vec<Resource> {
             ],
             ..row("", "v1", "Event", "events")
         }
+        .shown_as(old::versions("Event"))
         .shown_as([
             Version { validate_create: Some(events::validate_create), ..named(also("events.k8s.io", "v1", "Event")) },
             named(also("events.k8s.io", "v1beta1", "Event")),
@@ -54,7 +67,8 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::CREATED,
             strategy: &strategy::LimitRanges,
             ..row("", "v1", "LimitRange", "limitranges")
-        },
+        }
+        .shown_as(old::versions("LimitRange")),
         Resource {
             short_names: &["ns"],
             namespaced: false,
@@ -63,7 +77,8 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::NAMESPACES,
             strategy: &strategy::Namespaces,
             ..row("", "v1", "Namespace", "namespaces")
-        },
+        }
+        .shown_as(old::versions("Namespace")),
         Resource {
             short_names: &["no"],
             namespaced: false,
@@ -72,7 +87,8 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::NODES,
             strategy: &strategy::Nodes,
             ..row("", "v1", "Node", "nodes")
-        },
+        }
+        .shown_as(old::versions("Node")),
         Resource {
             short_names: &["pvc"],
             subresources: &[STATUS],
@@ -106,7 +122,8 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::PODS,
             strategy: &strategy::Pods,
             ..row("", "v1", "Pod", "pods")
-        },
+        }
+        .shown_as(old::versions("Pod")),
         Resource {
             generation: true,
             columns: columns::POD_TEMPLATES,
@@ -123,6 +140,7 @@ pub(super) fn rows() -> Vec<Resource> {
             strategy: &strategy::ReplicationControllers,
             ..row("", "v1", "ReplicationController", "replicationcontrollers")
         }
+        .shown_as(old::versions("ReplicationController"))
         // Scales were of this group before every group had them.
         .shown_as([Version {
             kind: "ReplicationControllerDummy",
@@ -138,19 +156,22 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::RESOURCE_QUOTAS,
             strategy: &strategy::ResourceQuotas,
             ..row("", "v1", "ResourceQuota", "resourcequotas")
-        },
+        }
+        .shown_as(old::versions("ResourceQuota")),
         Resource {
             columns: columns::SECRETS,
             strategy: &strategy::Secrets,
             selectable: &["type"],
             ..row("", "v1", "Secret", "secrets")
-        },
+        }
+        .shown_as(old::versions("Secret")),
         Resource {
             short_names: &["sa"],
             columns: columns::SERVICE_ACCOUNTS,
             strategy: &strategy::ServiceAccounts,
             ..row("", "v1", "ServiceAccount", "serviceaccounts")
-        },
+        }
+        .shown_as(old::versions("ServiceAccount")),
         Resource {
             short_names: &["svc"],
             categories: &["all"],
@@ -159,6 +180,7 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::SERVICES,
             strategy: &strategy::Services,
             ..row("", "v1", "Service", "services")
-        },
+        }
+        .shown_as(old::versions("Service")),
     ]
 }

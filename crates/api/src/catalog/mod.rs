@@ -12,6 +12,7 @@ mod discovery;
 mod flowcontrol;
 mod networking;
 mod node;
+mod old;
 mod policy;
 mod rbac;
 mod resource;
@@ -33,7 +34,7 @@ use crate::schema::{TypeId, builtin};
 use crate::strategy::{self, Strategy};
 
 pub use subresource::*;
-pub use version::Version;
+pub use version::{Style, Version};
 use version::{also, group_rank, version_rank};
 
 /// One storage, and any number of versions that show it.
@@ -55,7 +56,7 @@ pub struct Resource {
     pub selectable: &'static [&'static str],
     pub columns: &'static [Column],
     pub strategy: &'static dyn Strategy,
-    /// It is a question that is answered at once; its objects are not stored.
+    /// It is a question or a request that is answered at once; its objects are not stored.
     pub review: Option<Review>,
 }
 
@@ -73,6 +74,10 @@ pub enum Review {
     SelfSubjectAccess,
     /// What may I do in a namespace?
     SelfSubjectRules,
+    /// Which node shall a pod be on?
+    Binding,
+    /// How are the members of the control plane?
+    ComponentStatus,
 }
 
 pub const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -163,21 +168,47 @@ impl Served {
         self.own_subresources().iter().find(|sub| sub.name == name)
     }
 
+    /// The envelope of a list in this version, out of today's.
+    pub fn list_from_stored(&self, list: &mut Value) {
+        if self.form.style == Style::Flat {
+            crate::conversion::core::list(list);
+        }
+    }
+
+    /// Why a document in this version can't be converted, if so.
+    pub fn check(&self, document: &Value) -> Result<(), String> {
+        (self.form.conversion.check)(document)
+    }
+
     /// A document that was fitted to this version, as it is stored.
     pub fn to_stored(&self, document: &mut Value) {
         if self.is_stored() {
             return;
         }
         (self.form.conversion.default)(document);
-        (self.form.conversion.to_stored)(document);
-        let stored = self.resource.stored();
-        name_kind(document, &stored);
-        builtin().fit(stored.schema, document);
+        self.form_to_stored(document);
+        builtin().fit(self.resource.stored().schema, document);
+    }
+
+    /// As [`Served::to_stored`], with nothing filled in: what is applied holds what its manager wants and no more.
+    pub fn form_to_stored(&self, document: &mut Value) {
+        if !self.is_stored() {
+            (self.form.conversion.to_stored)(document);
+            if self.form.style != Style::Today {
+                crate::meta::metadata_mut(document).remove("selfLink");
+            }
+            name_kind(document, &self.resource.stored());
+        }
     }
 
     /// What is stored, as this version has it.
     pub fn from_stored(&self, document: &mut Value) {
         if !self.is_stored() {
+            let (namespace, name) = (crate::meta::namespace(document), crate::meta::name(document));
+            let link = self.form.style.link(self.version, self.path_name(), namespace, name);
+            if let Some(link) = link.filter(|_| !name.is_empty()) {
+                crate::meta::metadata_mut(document).insert("selfLink".into(), link.into());
+            }
             (self.form.conversion.from_stored)(document);
             name_kind(document, &self.form);
         }
@@ -353,7 +384,8 @@ mod tests {
         for (group, versions) in Catalog::builtin().groups() {
             for version in versions {
                 let catalog = Catalog::builtin();
-                let plurals: Vec<&str> = catalog.of_version(group, version).map(|served| served.plural).collect();
+                let names = catalog.of_version(group, version).map(|served| served.path_name().to_ascii_lowercase());
+                let plurals: Vec<String> = names.collect();
                 assert!(plurals.is_sorted(), "{group}/{version}: {plurals:?}");
             }
         }

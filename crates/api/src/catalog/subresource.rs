@@ -207,12 +207,16 @@ fn with_status_but_approval(object: &Value, sent: &Value) -> Value {
 }
 
 fn with_ephemeral_containers(object: &Value, sent: &Value) -> Value {
+    with_field_of_spec(object, sent, "ephemeralContainers")
+}
+
+fn with_field_of_spec(object: &Value, sent: &Value, field: &str) -> Value {
     let mut result = object.clone();
-    let spec = object_mut(&mut result, "spec");
-    match sent.pointer("/spec/ephemeralContainers") {
-        Some(containers) => spec.insert("ephemeralContainers".into(), containers.clone()),
-        None => spec.remove("ephemeralContainers"),
-    };
+    match sent.get("spec").and_then(|spec| spec.get(field)) {
+        Some(value) => drop(object_mut(&mut result, "spec").insert(field.into(), value.clone())),
+        None if object.get("spec").is_some() => drop(object_mut(&mut result, "spec").remove(field)),
+        None => {}
+    }
     result
 }
 
@@ -229,13 +233,7 @@ fn with_spec(object: &Value, sent: &Value) -> Value {
 
 /// What keeps a namespace.
 fn with_finalizers(object: &Value, sent: &Value) -> Value {
-    let mut result = object.clone();
-    let spec = object_mut(&mut result, "spec");
-    match sent.pointer("/spec/finalizers") {
-        Some(finalizers) => spec.insert("finalizers".into(), finalizers.clone()),
-        None => spec.remove("finalizers"),
-    };
-    result
+    with_field_of_spec(object, sent, "finalizers")
 }
 
 fn scale_of(object: &Value) -> Value {
@@ -283,8 +281,11 @@ fn old_scale(mut scale: Value, api_version: &str) -> Value {
 
 fn with_replicas(object: &Value, scale: &Value) -> Value {
     let mut result = object.clone();
-    let replicas = meta::at(scale, "spec.replicas").and_then(Value::as_i64).unwrap_or(0);
-    object_mut(&mut result, "spec").insert("replicas".into(), replicas.into());
+    let replicas = meta::at(scale, "spec.replicas").and_then(Value::as_i64);
+    // Of a configuration that is applied, nothing is said of what it does not say; elsewhere 0 may be left out.
+    if replicas.is_some() || object.get("spec").is_some() {
+        object_mut(&mut result, "spec").insert("replicas".into(), replicas.unwrap_or(0).into());
+    }
     result
 }
 

@@ -36,6 +36,31 @@ pub struct Version {
     pub any_case: bool,
     /// There is a form in protobuf.
     pub protobuf: bool,
+    pub style: Style,
+}
+
+/// What a version expects of paths, and tells of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    Today,
+    /// Objects and lists tell their paths.
+    Linked,
+    /// And there is no metadata: names, versions and links stand in the object. The namespace is a parameter of the query, where
+    /// `labels` and `fields` are the selectors.
+    Flat,
+}
+
+impl Style {
+    /// The path of an object.
+    pub(super) fn link(self, version: &str, plural: &str, namespace: &str, name: &str) -> Option<String> {
+        match self {
+            Self::Today => None,
+            Self::Linked if namespace.is_empty() => Some(format!("/api/{version}/{plural}/{name}")),
+            Self::Linked => Some(format!("/api/{version}/namespaces/{namespace}/{plural}/{name}")),
+            Self::Flat if namespace.is_empty() => Some(format!("/api/{version}/{plural}/{name}")),
+            Self::Flat => Some(format!("/api/{version}/{plural}/{name}?namespace={namespace}")),
+        }
+    }
 }
 
 /// A version whose documents look as those of the stored one.
@@ -58,6 +83,7 @@ pub(super) fn also(group: &'static str, version: &'static str, kind: &'static st
         validate_create: None,
         any_case: false,
         protobuf: true,
+        style: Style::Today,
     }
 }
 

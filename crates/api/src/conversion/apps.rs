@@ -16,6 +16,7 @@ pub const EXTENSIONS_DEPLOYMENT: Conversion = Conversion {
     },
     to_stored: rollback_to_annotation,
     from_stored: rollback_of_annotation,
+    ..super::SAME
 };
 
 pub const DEPLOYMENT_V1BETA1: Conversion = Conversion {
@@ -25,6 +26,7 @@ pub const DEPLOYMENT_V1BETA1: Conversion = Conversion {
     },
     to_stored: rollback_to_annotation,
     from_stored: rollback_of_annotation,
+    ..super::SAME
 };
 
 pub const EXTENSIONS_DAEMON_SET: Conversion = Conversion {
@@ -46,6 +48,7 @@ pub const EXTENSIONS_DAEMON_SET: Conversion = Conversion {
             take_annotation(document, TEMPLATE_GENERATION);
         }
     },
+    ..super::SAME
 };
 
 pub const EXTENSIONS_REPLICA_SET: Conversion = Conversion { default: labels_of_template, ..super::SAME };

@@ -11,11 +11,11 @@ const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 
-pub const V1: Conversion = Conversion { default: |_| {}, to_stored, from_stored };
+pub const V1: Conversion = Conversion { to_stored, from_stored, ..super::SAME };
 
 /// The annotations are version 1's alone.
 pub const V2BETA2: Conversion =
-    Conversion { default: |_| {}, to_stored: drop_annotations, from_stored: drop_annotations };
+    Conversion { to_stored: drop_annotations, from_stored: drop_annotations, ..super::SAME };
 
 fn drop_annotations(document: &mut Value) {
     for name in [METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR] {

@@ -8,9 +8,9 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 const HOSTNAME: &str = "kubernetes.io/hostname";
 
 pub const ENDPOINT_SLICE: Conversion = Conversion {
-    default: |_| {},
     to_stored: |document| each(document, "endpoints[]", &mut to_fields),
     from_stored: |document| each(document, "endpoints[]", &mut to_topology),
+    ..super::SAME
 };
 
 fn to_fields(endpoint: &mut Map<String, Value>) {

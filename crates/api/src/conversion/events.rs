@@ -30,7 +30,6 @@ pub const FIELDS: &[(&str, &str)] = &[
 ];
 
 pub const EVENT: Conversion = Conversion {
-    default: |_| {},
     to_stored: |document| {
         let fields = meta::fields_mut(document);
         NAMES.iter().for_each(|(here, stored)| rename(fields, here, stored));
@@ -41,6 +40,7 @@ pub const EVENT: Conversion = Conversion {
             rename(fields, stored, here);
         }
     },
+    ..super::SAME
 };
 
 const LONGEST: usize = 128;

@@ -6,6 +6,7 @@
 
 pub mod apps;
 pub mod autoscaling;
+pub mod core;
 pub mod discovery;
 pub mod events;
 pub mod networking;
@@ -17,6 +18,8 @@ use crate::meta;
 
 /// Between a version and the stored one.
 pub struct Conversion {
+    /// Why a document says two things at once and can't be converted, if so.
+    pub check: fn(&Value) -> Result<(), String>,
     /// Defaults of the version that its schema cannot express. Idempotent.
     pub default: fn(&mut Value),
     pub to_stored: fn(&mut Value),
@@ -24,7 +27,8 @@ pub struct Conversion {
 }
 
 /// Documents of both versions look the same.
-pub const SAME: Conversion = Conversion { default: nothing, to_stored: nothing, from_stored: nothing };
+pub const SAME: Conversion =
+    Conversion { check: |_| Ok(()), default: nothing, to_stored: nothing, from_stored: nothing };
 
 fn nothing(_: &mut Value) {}
 

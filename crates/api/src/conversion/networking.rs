@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 use super::{Conversion, each, rename};
 
 pub const INGRESS: Conversion = Conversion {
-    default: |_| {},
     to_stored: |document| {
         each(document, "spec", &mut |spec| rename(spec, "backend", "defaultBackend"));
         each(document, "spec.defaultBackend", &mut service_of);
@@ -16,6 +15,7 @@ pub const INGRESS: Conversion = Conversion {
         each(document, "spec.rules[].http.paths[].backend", &mut names_of);
         each(document, "spec", &mut |spec| rename(spec, "defaultBackend", "backend"));
     },
+    ..super::SAME
 };
 
 fn service_of(backend: &mut Map<String, Value>) {

@@ -7,7 +7,6 @@ use super::{Conversion, each};
 const LABEL: &str = "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match";
 
 pub const POD_DISRUPTION_BUDGET: Conversion = Conversion {
-    default: |_| {},
     to_stored: |document| {
         swap(document, "DoesNotExist", "Exists");
         // The label never stands beside what a client wants of pods.
@@ -22,6 +21,7 @@ pub const POD_DISRUPTION_BUDGET: Conversion = Conversion {
         }
     },
     from_stored: |document| swap(document, "Exists", "DoesNotExist"),
+    ..super::SAME
 };
 
 fn only(operator: &str) -> Value {

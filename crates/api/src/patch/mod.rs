@@ -34,12 +34,10 @@ impl Patch {
             "application/json-patch+json" => json::read(value()?).map(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge(object()?)),
             "application/strategic-merge-patch+json" => Ok(Self::Strategic(object()?)),
-            "application/apply-patch+yaml" => Err(Status::unsupported_media_type(
-                "server-side apply is not supported by this version; use client-side apply (kubectl apply without --server-side)",
-            )),
             other => Err(Status::unsupported_media_type(format!(
                 "the body of the request was in an unknown format - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json; got {other:?}"
+                 application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+                 application/apply-patch+yaml; got {other:?}"
             ))),
         }
     }

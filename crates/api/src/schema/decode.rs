@@ -175,7 +175,14 @@ pub struct WrongType {
 impl Schemas {
     /// Makes a document fit its type: drops nulls, unknown fields and what Go omits, and fills in defaults.
     pub fn fit(&self, id: TypeId, document: &mut Value) -> Findings {
-        let mut fitting = Fitting { schemas: self, path: Vec::new(), findings: Findings::default() };
+        let mut fitting = Fitting { schemas: self, path: Vec::new(), findings: Findings::default(), partial: false };
+        fitting.value(&Shape::Object(id), document);
+        fitting.findings
+    }
+
+    /// Finds the same in a document that tells a part of an object. Nothing is dropped or filled in; numbers and quantities get their form.
+    pub fn check(&self, id: TypeId, document: &mut Value) -> Findings {
+        let mut fitting = Fitting { schemas: self, path: Vec::new(), findings: Findings::default(), partial: true };
         fitting.value(&Shape::Object(id), document);
         fitting.findings
     }
@@ -185,6 +192,8 @@ struct Fitting<'a> {
     schemas: &'a Schemas,
     path: Vec<Part>,
     findings: Findings,
+    /// What is missing is meant to be missing, and what is empty to be empty.
+    partial: bool,
 }
 
 impl Fitting<'_> {
@@ -267,9 +276,12 @@ impl Fitting<'_> {
             if !scalar_fits(&field.shape, value) {
                 self.within(Part::Name(field.name.to_owned()), |walk| walk.value(&field.shape, value));
             }
-            if field.omit_empty && is_zero(&field.shape, value) {
+            if field.omit_empty && !self.partial && is_zero(&field.shape, value) {
                 drop.push(name.clone());
             }
+        }
+        if self.partial {
+            return;
         }
         for name in drop {
             fields.remove(&name);

@@ -71,6 +71,8 @@ pub struct Field {
     pub required: bool,
     /// Go leaves the field out when it has its zero value.
     pub omit_empty: bool,
+    /// Go tells it apart whether the field is missing or has its zero value.
+    pub pointer: bool,
     pub default: Option<Value>,
     /// Comes from an inline type: the number counts there.
     pub inlined: bool,
@@ -213,6 +215,7 @@ impl ObjectSchema {
                 merge: if merge == "-" { "" } else { merge },
                 required: required == "1",
                 omit_empty: presence == "omitted-when-empty",
+                pointer: presence.ends_with("+pointer"),
                 default: (default != "-").then(|| serde_json::from_str(default).expect("defaults.tsv holds JSON")),
                 inlined: false,
             });

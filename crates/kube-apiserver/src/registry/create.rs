@@ -1,5 +1,6 @@
 //! Making objects.
 
+use api::catalog::Rules;
 use api::field::Errors;
 use api::meta::{self, metadata_mut};
 use api::status::{Cause, Status};
@@ -12,6 +13,7 @@ use storage::{Guard, Op, Outcome};
 
 use crate::admission::{Attempt, Operation};
 
+use super::manage::track;
 use super::{Context, Current, Registry, Target, backend_status, claim_key, served};
 
 /// Without vowels and what looks like another, so that no words come out.
@@ -30,7 +32,7 @@ impl Registry {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
         let metadata = metadata_mut(&mut object);
-        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation", "managedFields"] {
+        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
             metadata.remove(field);
         }
         metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
@@ -159,6 +161,7 @@ fn errors_of_new(target: &Target, object: &Value) -> Errors {
 async fn prepare(attempt: &Attempt<'_>, object: &mut Value) -> Result<(), Status> {
     let (strategy, context) = (attempt.target.resource().strategy, attempt.context);
     strategy.default(object);
+    track(context, attempt.target, Rules::Object, None, object);
     if attempt.registry.admission().admit(attempt, object).await? {
         strategy.default(object);
     }

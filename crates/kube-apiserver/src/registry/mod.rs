@@ -7,6 +7,7 @@ mod bind;
 mod context;
 mod create;
 mod delete;
+mod manage;
 mod observe;
 mod read;
 mod update;
@@ -195,6 +196,11 @@ impl Registry {
     /// What a request is about.
     pub fn target_of(&self, about: &ResourceAttributes) -> Result<Target, Status> {
         self.target(&about.group, &about.version, &about.resource, &about.namespace, &about.name)
+    }
+
+    /// Whether the store answers.
+    pub async fn store_health(&self) -> Result<String, String> {
+        self.backend.tip().await.map(|_| "ok".to_owned()).map_err(|error| error.to_string())
     }
 
     async fn current(&self, target: &Target, fresh: bool) -> Result<Current, Status> {

@@ -13,6 +13,7 @@ use storage::{Guard, Op, Outcome};
 use crate::admission::{Attempt, Operation};
 
 use super::create::{hold, scope};
+use super::manage::track;
 use super::{Context, Current, Registry, Target, backend_status, claim_key, current_of, served};
 
 /// Writers of one object get in each other's way; who loses this often is told so.
@@ -103,6 +104,7 @@ impl Registry {
         let errors = match rules {
             Rules::Object => {
                 resource.strategy.default(&mut document);
+                track(context, target, rules, Some(old), &mut document);
                 if admission.admit(&attempt, &mut document).await? {
                     resource.strategy.default(&mut document);
                 }
@@ -113,6 +115,7 @@ impl Registry {
                 strategy::validate_update(resource.strategy, &document, old, resource.namespaced)
             }
             Rules::Status => {
+                track(context, target, rules, Some(old), &mut document);
                 let mut errors = api::field::Errors::default();
                 api::validation::meta::validate(&document, resource.namespaced, |_| Vec::new(), &mut errors);
                 api::validation::meta::validate_update(&document, old, &mut errors);
@@ -122,13 +125,17 @@ impl Registry {
             Rules::Part(validate) => {
                 let mut errors = api::field::Errors::default();
                 resource.strategy.default(&mut document);
+                track(context, target, rules, Some(old), &mut document);
                 if resource.generation {
                     count_change(&mut document, old);
                 }
                 validate(&document, old, &mut errors);
                 errors
             }
-            Rules::Checked => api::field::Errors::default(),
+            Rules::Checked => {
+                track(context, target, rules, Some(old), &mut document);
+                api::field::Errors::default()
+            }
         };
         if !errors.is_empty() {
             return Err(Status::invalid(resource.group, resource.kind, &target.name, &errors));
@@ -201,7 +208,6 @@ fn keep_system_fields(document: &mut Value, old: &Value) {
         };
     }
     metadata.remove("selfLink");
-    metadata.remove("managedFields");
 }
 
 /// `metadata.generation` tells how often what is wanted was changed.

@@ -1,5 +1,6 @@
 //! Collections: list, watch and delete-collection.
 
+use api::catalog::{Served, Style};
 use api::columns;
 use api::schema::protobuf;
 use api::selector::{FieldSelector, Selector};
@@ -11,21 +12,25 @@ use serde_json::{Value, json};
 
 use super::codec::{self, JSON, Media, respond};
 use super::negotiate::{Accepted, Form, accepted_for, accepted_media};
-use super::objects::{delete_options, partial};
+use super::objects::{delete_options, media_for, partial};
 use super::{Request, Rest};
 use crate::registry::{Context, ListOptions, Listed, Target, VersionMatch, parse};
 use crate::server::{Body, ListBody};
 
-pub(super) fn selectors(request: &Request) -> Result<(Selector, FieldSelector), Status> {
-    let labels = request.query.text("labelSelector").parse::<Selector>();
-    let fields = request.query.text("fieldSelector").parse::<FieldSelector>();
+pub(super) fn selectors(request: &Request, target: &Target) -> Result<(Selector, FieldSelector), Status> {
+    let text = |name: &str, old: &str| match request.query.text(name) {
+        "" if target.form().form.style == Style::Flat => request.query.text(old).to_owned(),
+        text => text.to_owned(),
+    };
+    let labels = text("labelSelector", "labels").parse::<Selector>();
+    let fields = text("fieldSelector", "fields").parse::<FieldSelector>();
     let labels = labels.map_err(|e| Status::bad_request(format!("unable to parse labelSelector: {e}")))?;
     let fields = fields.map_err(|e| Status::bad_request(format!("unable to parse fieldSelector: {e}")))?;
     Ok((labels, fields))
 }
 
-fn list_options(request: &Request) -> Result<ListOptions, Status> {
-    let (labels, fields) = selectors(request)?;
+fn list_options(request: &Request, target: &Target) -> Result<ListOptions, Status> {
+    let (labels, fields) = selectors(request, target)?;
     let version_match = match request.query.text("resourceVersionMatch") {
         "" | "NotOlderThan" => VersionMatch::NotOlderThan,
         "Exact" => VersionMatch::Exact,
@@ -48,8 +53,8 @@ fn list_options(request: &Request) -> Result<ListOptions, Status> {
 impl Rest {
     pub(super) async fn list(&self, request: &Request, target: &Target) -> Result<Response<Body>, Status> {
         let accepted = accepted_for(target.form(), request)?;
-        let listed = self.registry.list(target, &list_options(request)?).await?;
-        list_response(target, listed, &accepted)
+        let listed = self.registry.list(target, &list_options(request, target)?).await?;
+        list_response(request, target, listed, &accepted)
     }
 
     pub(super) async fn delete_collection(
@@ -60,8 +65,10 @@ impl Rest {
     ) -> Result<Response<Body>, Status> {
         let options = delete_options(request, &body)?;
         let context = Context::new(request.attributes.clone(), options.dry_run);
-        let listed = self.registry.delete_collection(&context, target, &list_options(request)?, &options).await?;
-        list_response(target, listed, &Accepted { form: Form::Object, media: accepted_media(&request.headers) })
+        let listed =
+            self.registry.delete_collection(&context, target, &list_options(request, target)?, &options).await?;
+        let media = media_for(target, accepted_media(&request.headers));
+        list_response(request, target, listed, &Accepted { form: Form::Object, media })
     }
 }
 
@@ -76,15 +83,36 @@ fn list_meta(listed: &Listed) -> Value {
     metadata
 }
 
-fn list_response(target: &Target, listed: Listed, accepted: &Accepted) -> Result<Response<Body>, Status> {
+/// A list of a version, without its items.
+fn envelope(request: &Request, form: &Served, mut metadata: Value) -> Value {
+    if form.form.style != Style::Today {
+        let namespace = request.query.text("namespace");
+        let path = &request.attributes.path;
+        metadata["selfLink"] = match form.form.style {
+            Style::Flat if !namespace.is_empty() => format!("{path}?namespace={namespace}").into(),
+            _ => path.as_str().into(),
+        };
+    }
+    let kind = format!("{}List", form.kind);
+    let mut list = json!({"kind": kind, "apiVersion": form.api_version(), "metadata": metadata, "items": []});
+    form.list_from_stored(&mut list);
+    list
+}
+
+fn list_response(
+    request: &Request,
+    target: &Target,
+    listed: Listed,
+    accepted: &Accepted,
+) -> Result<Response<Body>, Status> {
     let form = target.form();
     let metadata = list_meta(&listed);
     match &accepted.form {
         Form::Object if accepted.media == Media::Yaml => {
             let items = listed.entries.iter().map(|entry| Ok(codec::shown(form, parse(&entry.bytes)?)));
             let items = items.collect::<Result<Vec<_>, Status>>()?;
-            let list = json!({"kind": format!("{}List", form.kind), "apiVersion": form.api_version(),
-                "metadata": metadata, "items": items});
+            let mut list = envelope(request, form, metadata);
+            list["items"] = items.into();
             Ok(respond(StatusCode::OK, accepted.media.content_type(), api::yaml::render(&list).into_bytes()))
         }
         Form::Object if accepted.media == Media::Protobuf => {
@@ -94,14 +122,21 @@ fn list_response(target: &Target, listed: Listed, accepted: &Accepted) -> Result
             let body = protobuf::envelope(&form.api_version(), &format!("{}List", form.kind), &message);
             Ok(respond(StatusCode::OK, accepted.media.content_type(), body))
         }
-        Form::Object => {
+        Form::Object if form.is_stored() => {
             let head = format!(
                 "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
                 form.kind,
                 form.api_version()
             );
-            let form = (!form.is_stored()).then(|| target.form_shared());
-            let body = ListBody::new(head.into(), listed.entries, Bytes::from_static(b"]}\n"), form);
+            let body = ListBody::new(head.into(), listed.entries, Bytes::from_static(b"]}\n"), None);
+            Ok(respond(StatusCode::OK, JSON, Body::List(Box::new(body))))
+        }
+        Form::Object => {
+            // The items go between the brackets; a text can't hold these quotes unescaped.
+            let around = envelope(request, form, metadata).to_string();
+            let (head, tail) = around.split_once("\"items\":[]").unwrap_or((&around, ""));
+            let (head, tail) = (format!("{head}\"items\":["), format!("]{tail}\n"));
+            let body = ListBody::new(head.into(), listed.entries, tail.into(), Some(target.form_shared()));
             Ok(respond(StatusCode::OK, JSON, Body::List(Box::new(body))))
         }
         Form::Table { version, include } => {

@@ -1,6 +1,8 @@
 //! The REST API: paths and methods to the registry's verbs, and objects to the forms that clients ask for.
 
+mod apply;
 mod codec;
+mod components;
 mod decode;
 mod documents;
 mod lists;
@@ -14,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::catalog::Handler;
+use api::catalog::{Handler, Review};
 use api::status::Status;
 use bytes::{Bytes, BytesMut};
 use daemon::panics::Guarded;
@@ -32,10 +34,13 @@ use crate::request::Query;
 use crate::server::Body;
 
 pub use api::patch::Patch;
+use apply::is_apply;
+pub(crate) use apply::manager_of;
 pub use codec::{Media, in_version};
+use components::Components;
 pub use decode::{Expected, FieldValidation, fit, read};
-use negotiate::accepted_media;
 pub use negotiate::failure;
+use negotiate::refusal;
 
 /// As upstream: what etcd takes, and then some for patches.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -49,6 +54,7 @@ pub struct Rest {
     pub(crate) authentication: Authentication,
     pub(crate) authorization: Authorization,
     kubelets: Kubelets,
+    components: Components,
     health: daemon::Health,
     /// Told to clients that ask where the API is.
     address: SocketAddr,
@@ -67,7 +73,8 @@ pub struct Request {
 impl Request {
     /// For a write with these options, such as `CreateOptions`.
     fn context(&self, options: &str, warnings: Vec<String>) -> Result<Context, Status> {
-        let context = Context::new(self.attributes.clone(), self.query.dry_run(options)?);
+        let context =
+            Context::new(self.attributes.clone(), self.query.dry_run(options)?).managed_by(self.manager(options)?);
         warnings.into_iter().for_each(|warning| context.warn(warning));
         Ok(context)
     }
@@ -91,10 +98,17 @@ impl Rest {
             authentication,
             authorization,
             kubelets: Kubelets::new(kubelet_tls, address.ip()),
+            components: Components::default(),
             health,
             address,
             panics,
         }
+    }
+
+    /// Asks the members of the control plane at these addresses how they are, instead of at those where they are by default.
+    pub fn with_components(mut self, components: Vec<(&'static str, SocketAddr)>) -> Self {
+        self.components = Components::new(components);
+        self
     }
 
     /// A panic ends this request and nothing else.
@@ -114,6 +128,7 @@ impl Rest {
         let (parts, body) = request.into_parts();
         let query = Query::parse(parts.uri.query());
         let attributes = Attributes::of_request(user, &parts.method, parts.uri.path(), &query);
+        let attributes = attributes.in_catalog(&self.registry.catalog(), &query);
         let request = Request {
             attributes,
             method: parts.method,
@@ -123,7 +138,7 @@ impl Rest {
         };
         let what = format!("{} {}", request.method, request.attributes.path);
         let result = self.guarded(&what, self.answer(&request, body)).await;
-        result.flatten().unwrap_or_else(|status| failure(&status, accepted_media(&request.headers)))
+        result.flatten().unwrap_or_else(|status| refusal(&request, &status))
     }
 
     /// The body is read before anything is refused: a client that still sends would see a broken stream instead of the answer.
@@ -155,9 +170,15 @@ impl Rest {
         let served =
             catalog.find(&about.group, &about.version, &about.resource).ok_or_else(Status::no_such_resource)?;
         if let Some(review) = served.review {
+            if review == Review::ComponentStatus {
+                return self.component_statuses(request, served, about).await;
+            }
             if request.attributes.verb != "create" || !about.name.is_empty() {
                 let method = request.method.as_str().to_lowercase();
                 return Err(Status::method_not_allowed(served.group, served.plural, &method));
+            }
+            if review == Review::Binding {
+                return self.bind_named(request, served, &about.namespace, body).await;
             }
             return self.review(request, served, review, body).await;
         }
@@ -189,6 +210,7 @@ impl Rest {
                 ("get", false) => self.get(request, &target, None).await,
                 ("create", true) => self.create(request, &target, body).await,
                 ("update", false) => self.replace(request, &target, None, body).await,
+                ("patch", false) if is_apply(&request.headers) => self.apply(request, &target, None, body).await,
                 ("patch", false) => self.patch(request, &target, None, body).await,
                 ("deletecollection", _) => self.delete_collection(request, &target, body).await,
                 ("delete", false) => self.delete(request, &target, body).await,
@@ -202,6 +224,9 @@ impl Rest {
         match (&sub.handler, verb) {
             (Handler::View(view), "get") => self.get(request, &target, Some((sub, view))).await,
             (Handler::View(view), "update") => self.replace(request, &target, Some((sub, view)), body).await,
+            (Handler::View(view), "patch") if is_apply(&request.headers) => {
+                self.apply(request, &target, Some((sub, view)), body).await
+            }
             (Handler::View(view), "patch") => self.patch(request, &target, Some((sub, view)), body).await,
             (Handler::View(_), _) => Err(refused()),
             (Handler::Bind, _) => self.bind(request, &target, body).await,

@@ -2,9 +2,11 @@
 
 use api::catalog::Served;
 use api::columns::IncludeObject;
+use api::conversion;
 use api::schema::protobuf::MEDIA_TYPE;
 use api::status::Status;
 use http::{HeaderMap, Response, StatusCode, header};
+use serde_json::Value;
 
 use super::Request;
 use super::codec::Media;
@@ -114,6 +116,25 @@ pub fn wants_aggregated(headers: &HeaderMap) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// A refusal of a request, in the version that the request is of.
+pub fn refusal(request: &Request, status: &Status) -> Response<Body> {
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    told(request, code, status.to_json())
+}
+
+/// A status in the version that the request is of.
+pub fn told(request: &Request, code: StatusCode, mut status: Value) -> Response<Body> {
+    let media = accepted_media(&request.headers);
+    let about = request.attributes.resource.as_ref().filter(|about| about.group.is_empty());
+    match about.map(|about| about.version.as_str()) {
+        Some("v1beta1") => conversion::core::status(&mut status),
+        Some("v1beta3") => status["apiVersion"] = "v1beta3".into(),
+        _ => return media.document(code, ("", "v1", "Status"), &status),
+    }
+    let media = if media == Media::Yaml { media } else { Media::Json };
+    media.document(code, ("", "v1", "Status"), &status)
 }
 
 /// A refusal in the client's media type.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::codec::{self, Media};
-use super::negotiate::{Accepted, Form, accepted_for, accepted_media};
+use super::negotiate::{Accepted, Form, accepted_for, accepted_media, told};
 use super::{Expected, FieldValidation, Patch, Request, Rest, fit, read, with_warnings};
 use crate::registry::{Context, DeleteOptions, Object, Target, parse};
 use crate::server::Body;
@@ -46,20 +46,56 @@ impl Rest {
     }
 
     pub(super) async fn bind(&self, request: &Request, target: &Target, body: Bytes) -> Result<Response<Body>, Status> {
-        let (binding, warnings) = decode(request, &Expected::of("", "v1", "Binding"), &body)?;
-        let node = meta::text_at(&binding, "target.name");
+        let form = self.registry.catalog().find("", target.form().version, "bindings").cloned();
+        let form = form.ok_or_else(Status::no_such_resource)?;
+        let (binding, warnings) = decode(request, &Expected::for_resource(&form), &body)?;
+        let context = request.context("CreateOptions", warnings)?;
+        self.bound(request, context, target, &binding).await
+    }
+
+    /// A binding that names the pod.
+    pub(super) async fn bind_named(
+        &self,
+        request: &Request,
+        form: &Served,
+        namespace: &str,
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
+        let (binding, warnings) = decode(request, &Expected::for_resource(form), &body)?;
+        if namespace.is_empty() {
+            return Err(Status::method_not_allowed(form.group, form.plural, "post"));
+        }
+        let pod = meta::name(&binding).to_owned();
+        let own = meta::namespace(&binding);
+        if pod.is_empty() || (!own.is_empty() && own != namespace) {
+            let why = "metadata: the binding must name a pod of the namespace of the request";
+            return Err(Status::bad_request(why));
+        }
+        let target = self.registry.target("", "v1", "pods", namespace, &pod)?;
+        let mut context = request.context("CreateOptions", warnings)?;
+        // From here on it is as if the pod's own subresource had been asked for.
+        if let Some(about) = &mut context.attributes.resource {
+            (about.resource, about.name, about.subresource) = ("pods".into(), pod, "binding".into());
+        }
+        self.bound(request, context, &target, &binding).await
+    }
+
+    async fn bound(
+        &self,
+        request: &Request,
+        context: Context,
+        target: &Target,
+        binding: &Value,
+    ) -> Result<Response<Body>, Status> {
+        let node = meta::text_at(binding, "target.name");
         if node.is_empty() {
             return Err(Status::bad_request("target.name: Required value: the node to bind the pod to"));
         }
-        let annotations = meta::at(&binding, "metadata.annotations").and_then(Value::as_object);
-        let uid = meta::text(&binding, "uid");
-        let context = request.context("CreateOptions", warnings)?;
+        let annotations = meta::at(binding, "metadata.annotations").and_then(Value::as_object);
+        let uid = meta::text(binding, "uid");
         self.registry.bind(&context, target, node, uid, annotations).await?;
         let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-        Ok(with_warnings(
-            accepted_media(&request.headers).document(StatusCode::CREATED, ("", "v1", "Status"), &done),
-            &context.warnings(),
-        ))
+        Ok(with_warnings(told(request, StatusCode::CREATED, done), &context.warnings()))
     }
 
     /// A request that changes the object, answered with whether that was done.
@@ -84,7 +120,7 @@ impl Rest {
         self.registry.update(&context, target, Rules::Object, &change).await?;
         let what = format!("{} request for {} {:?} succeeded", sub.name, target.resource().singular, target.name);
         let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "message": what, "code": 200});
-        let response = accepted_media(&request.headers).document(StatusCode::OK, ("", "v1", "Status"), &done);
+        let response = told(request, StatusCode::OK, done);
         Ok(with_warnings(response, &context.warnings()))
     }
 
@@ -143,11 +179,16 @@ impl Rest {
         let (bytes, gone) = self.registry.delete(&context, target, &options).await?;
         let media = accepted_media(&request.headers);
         let response = match gone {
-            true => media.document(StatusCode::OK, ("", "v1", "Status"), &parse(&bytes)?),
-            false => media.object(StatusCode::OK, target.form(), bytes, None)?,
+            true => told(request, StatusCode::OK, parse(&bytes)?),
+            false => media_for(target, media).object(StatusCode::OK, target.form(), bytes, None)?,
         };
         Ok(with_warnings(response, &context.warnings()))
     }
+}
+
+/// The client's first media type, where there is one of it in this version.
+pub(super) fn media_for(target: &Target, media: Media) -> Media {
+    if media == Media::Protobuf && !target.form().form.protobuf { Media::Json } else { media }
 }
 
 /// The body of a deletion, or the query where there is none.
@@ -186,19 +227,19 @@ pub(super) fn decode(request: &Request, expected: &Expected<'_>, body: &Bytes) -
 }
 
 /// What a body must be.
-fn expected<'a>(form: &'a Served, sub: Option<(&Subresource, &View)>) -> Expected<'a> {
+pub(super) fn expected<'a>(form: &'a Served, sub: Option<(&Subresource, &View)>) -> Expected<'a> {
     match sub.and_then(|(sub, _)| sub.body) {
         Some((group, version, kind)) => Expected::of(group, version, kind),
         None => Expected::for_resource(form),
     }
 }
 
-fn rules(sub: Option<(&Subresource, &View)>) -> Rules {
+pub(super) fn rules(sub: Option<(&Subresource, &View)>) -> Rules {
     sub.map_or(Rules::Object, |(_, view)| view.rules)
 }
 
 /// An object, or the view of it, in the form that the client wants.
-fn viewed(
+pub(super) fn viewed(
     form: &Served,
     sub: Option<(&Subresource, &View)>,
     bytes: Bytes,

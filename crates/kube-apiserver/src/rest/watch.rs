@@ -34,7 +34,7 @@ const BATCH: usize = 256;
 impl Rest {
     pub(super) async fn watch(&self, request: &Request, target: &Target) -> Result<Response<Body>, Status> {
         let Accepted { form, media } = accepted_for(target.form(), request)?;
-        let (labels, fields) = selectors(request)?;
+        let (labels, fields) = selectors(request, target)?;
         let filter = self.registry.filter(target, &labels, &fields)?;
         let version = request.query.number("resourceVersion")?;
         let initial = request.query.flag("sendInitialEvents");

@@ -29,10 +29,22 @@ fn user(name: &str, groups: &[&str]) -> Arc<User> {
     Arc::new(User { name: name.into(), groups, ..User::default() })
 }
 
+/// What serves a registry.
+pub fn rest(registry: &Arc<Registry>, authorization: Authorization) -> Rest {
+    let tokens = Some(TokenFile::parse("secret,ann,7,devs").unwrap());
+    let authentication = Authentication { tokens, anonymous: false };
+    let health = daemon::Health::unbound();
+    Rest::new(registry.clone(), authentication, authorization, None, health, "127.0.0.1:6443".parse().unwrap())
+}
+
+pub fn everything() -> Authorization {
+    Authorization::new(vec![Arc::new(AlwaysAllow)])
+}
+
 impl Api {
     /// Asked by somebody who may do everything, where everything is allowed.
     pub async fn start() -> Self {
-        Self::start_with(Authorization::new(vec![Arc::new(AlwaysAllow)]), Admission::default()).await
+        Self::start_with(everything(), Admission::default()).await
     }
 
     /// With the namespaces that every cluster has.
@@ -43,11 +55,7 @@ impl Api {
         let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
         let registry = Registry::new(catalog, backend, cache.clone(), admission, ranges, 3600);
         cache.ready().await;
-        let tokens = Some(TokenFile::parse("secret,ann,7,devs").unwrap());
-        let authentication = Authentication { tokens, anonymous: false };
-        let health = daemon::Health::unbound();
-        let address = "127.0.0.1:6443".parse().unwrap();
-        let rest = Arc::new(Rest::new(registry.clone(), authentication, authorization, None, health, address));
+        let rest = Arc::new(rest(&registry, authorization));
         let api = Self { registry, rest, user: user("admin", &["system:masters"]) };
         for name in api::strategy::SYSTEM_NAMESPACES {
             let namespace = json!({"metadata": {"name": name}});
@@ -80,6 +88,22 @@ impl Api {
         }
         let body = body.collect().await.unwrap_or_else(|e| panic!("{method} {path}: {e}")).to_bytes();
         (parts.status.as_u16(), body.to_vec())
+    }
+
+    /// With these headers beside the usual ones.
+    pub async fn json_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: &Value,
+    ) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
+        let (parts, body) = self.rest.handle(self.user.clone(), request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
     pub async fn json(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {

@@ -1,6 +1,8 @@
 //! kube-apiserver's REST in one process, on the store's twin in memory.
 
+mod apply;
 mod common;
+mod components;
 mod hostile;
 mod parts;
 mod protobuf;
@@ -8,3 +10,4 @@ mod reviews;
 mod samples;
 mod users;
 mod versions;
+mod walkthroughs;

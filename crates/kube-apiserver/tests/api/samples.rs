@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use api::catalog::{Catalog, Served};
+use api::catalog::{Catalog, Served, Style};
 use serde_json::Value;
 
 /// The sample of a kind in a version, under a name.
@@ -31,7 +31,8 @@ pub fn name_of(resource: &Served, name: &str) -> String {
 
 pub fn collection(resource: &Served) -> String {
     let base = if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
-    let scope = if resource.namespaced { "/namespaces/default" } else { "" };
+    // The oldest version has the namespace in the query, and `default` where it is missing.
+    let scope = if resource.namespaced && resource.form.style != Style::Flat { "/namespaces/default" } else { "" };
     format!("{base}/{}{scope}/{}", resource.version, resource.path_name())
 }
 
@@ -43,6 +44,8 @@ pub fn stored() -> Vec<Arc<Served>> {
 
 /// All other versions of what is stored.
 pub fn other_versions() -> Vec<Arc<Served>> {
-    let other = |served: &&Arc<Served>| !served.is_stored() && served.own_verbs().contains(&"create");
+    let other = |served: &&Arc<Served>| {
+        served.review.is_none() && !served.is_stored() && served.own_verbs().contains(&"create")
+    };
     Catalog::builtin().served().iter().filter(other).cloned().collect()
 }
