@@ -175,30 +175,33 @@ impl Served {
         }
     }
 
-    /// Why a document in this version can't be converted, if so.
-    pub fn check(&self, document: &Value) -> Result<(), String> {
-        (self.form.conversion.check)(document)
-    }
-
-    /// A document that was fitted to this version, as it is stored.
-    pub fn to_stored(&self, document: &mut Value) {
+    /// A document that was fitted to this version, as it is stored; or why it can't be converted.
+    pub fn to_stored(&self, document: &mut Value) -> Result<(), String> {
         if self.is_stored() {
-            return;
+            return Ok(());
         }
         (self.form.conversion.default)(document);
-        self.form_to_stored(document);
-        builtin().fit(self.resource.stored().schema, document);
+        self.form_to_stored(document)?;
+        // What has a looser type in this version may be nothing that can be stored.
+        let wrong = builtin().fit(self.resource.stored().schema, document).wrong;
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
     }
 
     /// As [`Served::to_stored`], with nothing filled in: what is applied holds what its manager wants and no more.
-    pub fn form_to_stored(&self, document: &mut Value) {
-        if !self.is_stored() {
-            (self.form.conversion.to_stored)(document);
-            if self.form.style != Style::Today {
-                crate::meta::metadata_mut(document).remove("selfLink");
-            }
-            name_kind(document, &self.resource.stored());
+    pub fn form_to_stored(&self, document: &mut Value) -> Result<(), String> {
+        if self.is_stored() {
+            return Ok(());
         }
+        (self.form.conversion.check)(document)?;
+        (self.form.conversion.to_stored)(document);
+        if self.form.style != Style::Today {
+            crate::meta::metadata_mut(document).remove("selfLink");
+        }
+        name_kind(document, &self.resource.stored());
+        Ok(())
     }
 
     /// What is stored, as this version has it.

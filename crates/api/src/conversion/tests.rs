@@ -13,7 +13,7 @@ fn form(group: &str, version: &str, plural: &str) -> std::sync::Arc<Served> {
 fn stored(form: &Served, mut body: Value) -> Value {
     let findings = builtin().fit(form.schema, &mut body);
     assert_eq!((&findings.unknown[..], &findings.wrong[..]), (&[][..], &[][..]), "{body}");
-    form.to_stored(&mut body);
+    form.to_stored(&mut body).unwrap();
     body
 }
 

@@ -48,7 +48,7 @@ fn fitted(resource: &Served, mut document: Value) -> Option<Value> {
     if !findings.wrong.is_empty() || !document.is_object() {
         return None;
     }
-    resource.to_stored(&mut document);
+    resource.to_stored(&mut document).ok()?;
     let mut again = document.clone();
     let findings = builtin().fit(resource.resource().stored().schema, &mut again);
     assert!(findings.unknown.is_empty() && findings.wrong.is_empty(), "{}: {findings:?}", resource.api_version());

@@ -141,7 +141,8 @@ fn configuration(
     }
     // Who manages what is told of the stored form.
     if expected.schema == target.form().schema {
-        target.form().form_to_stored(&mut config);
+        let cannot = |why: String| Status::bad_request(format!("failed to create typed patch object {subject}: {why}"));
+        target.form().form_to_stored(&mut config).map_err(cannot)?;
     }
     let Some((_, view)) = sub else { return Ok(config) };
     // A view takes what it may change, and makes a configuration of the object of it.

@@ -124,8 +124,7 @@ pub fn fit(
         _ => Ok(warnings),
     }?;
     if let Some(form) = expected.form {
-        form.check(&value).map_err(cannot)?;
-        form.to_stored(&mut value);
+        form.to_stored(&mut value).map_err(cannot)?;
     }
     Ok((value, warnings))
 }
