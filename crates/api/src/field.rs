@@ -23,7 +23,7 @@ enum Step<'a> {
 }
 
 impl<'a> Path<'a> {
-    pub fn new(name: &'a str) -> Self {
+    pub const fn new(name: &'a str) -> Self {
         Self { parent: None, step: Step::Name(name) }
     }
     pub fn child(&'a self, name: &'a str) -> Path<'a> {

@@ -21,6 +21,8 @@ pub struct Details {
     pub name: String,
     pub uid: String,
     pub causes: Vec<Cause>,
+    /// Seconds; 0: nothing is said.
+    pub retry_after: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -125,6 +127,22 @@ impl Status {
         Self::new(504, "Timeout", message)
     }
 
+    /// A version that the cluster has not reached, as upstream's clients know it.
+    pub fn version_too_large(message: impl Into<String>) -> Self {
+        let cause = Cause {
+            reason: "ResourceVersionTooLarge",
+            field: String::new(),
+            message: "Too large resource version".into(),
+        };
+        let details = Details { causes: vec![cause], retry_after: 1, ..Details::default() };
+        Self { details: Some(Box::new(details)), ..Self::new(504, "Timeout", format!("Timeout: {}", message.into())) }
+    }
+
+    /// When the client should try again.
+    pub fn retry_after(&self) -> Option<u32> {
+        self.details.as_ref().map(|details| details.retry_after).filter(|seconds| *seconds > 0)
+    }
+
     pub fn to_json(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
@@ -141,8 +159,14 @@ impl Status {
             text("kind", &details.kind);
             text("name", &details.name);
             text("uid", &details.uid);
+            if details.retry_after > 0 {
+                json["retryAfterSeconds"] = details.retry_after.into();
+            }
             if !details.causes.is_empty() {
-                let cause = |c: &Cause| json!({"reason": c.reason, "message": c.message, "field": c.field});
+                let cause = |c: &Cause| match c.field.as_str() {
+                    "" => json!({"reason": c.reason, "message": c.message}),
+                    field => json!({"reason": c.reason, "message": c.message, "field": field}),
+                };
                 json["causes"] = details.causes.iter().map(cause).collect();
             }
             status["details"] = json;

@@ -1,11 +1,15 @@
 //! The command line. Everything is checked before anything is bound.
 
+mod authentication;
+mod runtime_config;
+
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::catalog::Catalog;
 use clap::Parser;
 use daemon::flags::ListenFlag;
 use daemon::tls::{ClientAuth, ClientTls, HTTP, HTTP2, KeyPair, ServerTls, Source};
@@ -13,9 +17,10 @@ use daemon::{CommonFlags, FlagError};
 use storage::EtcdOptions;
 
 use crate::admission::{Admission, Plugins};
-use crate::authentication::{Authentication, TokenFile};
 use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer, Nodes, Rbac};
 use crate::registry::{Ranges, ServiceRange};
+
+use authentication::{AuthenticationConfig, AuthenticationFlags};
 
 /// Serves the Kubernetes API over HTTPS and gRPC, and keeps all state in etcd.
 #[derive(Parser, Debug)]
@@ -77,9 +82,9 @@ pub struct Flags {
     /// Who may do what, with commas between the modes: Node, RBAC, AlwaysAllow, AlwaysDeny. The first that has an opinion decides
     #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow", value_name = "MODE,…")]
     authorization_mode: Vec<String>,
-    /// Whether requests without certificate and token are those of system:anonymous; never where everything is allowed
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
-    anonymous_auth: bool,
+    /// Versions that are served or not: GROUP/VERSION=BOOL, api/VERSION=BOOL of the core group, and api/all, api/ga, api/beta, api/alpha
+    #[arg(long, value_delimiter = ',', value_name = "KEY=BOOL,…")]
+    runtime_config: Vec<String>,
     /// Plugins that are on beside those that are on by default
     #[arg(long, value_delimiter = ',', value_name = "PLUGIN,…")]
     enable_admission_plugins: Vec<String>,
@@ -89,9 +94,8 @@ pub struct Flags {
     /// The plugins that are on and no others, in this order (deprecated: --enable-admission-plugins)
     #[arg(long, value_delimiter = ',', value_name = "PLUGIN,…", conflicts_with_all = ["enable_admission_plugins", "disable_admission_plugins"])]
     admission_control: Option<Vec<String>>,
-    /// Users by bearer tokens: lines of token,user,uid,"group,…"
-    #[arg(long)]
-    token_auth_file: Option<PathBuf>,
+    #[command(flatten)]
+    authentication: AuthenticationFlags,
 }
 
 /// What the flags say, read and checked.
@@ -105,11 +109,12 @@ pub struct Config {
     pub kubelet_tls: Option<ClientTls>,
     pub ranges: Ranges,
     pub event_ttl: i64,
-    pub authentication: Authentication,
+    pub authentication: AuthenticationConfig,
     pub authorization: Authorization,
     pub admission: Admission,
     pub rbac: Rbac,
     pub nodes: Nodes,
+    pub catalog: Arc<Catalog>,
 }
 
 /// `90s`, `5m`, `1h30m`: Go's notation.
@@ -139,6 +144,9 @@ fn own_address() -> Option<IpAddr> {
 impl Flags {
     pub fn check(self) -> Result<Config, Box<dyn std::error::Error>> {
         let (rbac, nodes) = (Rbac::default(), Nodes::default());
+        let catalog = Catalog::builtin();
+        let off = runtime_config::off(&self.runtime_config, &catalog.groups())?;
+        let catalog = if off.is_empty() { catalog } else { catalog.without(&off) };
         let mut authorizers: Vec<Arc<dyn Authorizer>> = Vec::new();
         for mode in &self.authorization_mode {
             authorizers.push(match mode.as_str() {
@@ -152,9 +160,6 @@ impl Flags {
                 }
             });
         }
-        let read_tokens = |path: &PathBuf| {
-            TokenFile::read(path).map_err(|why| FlagError::new("token-auth-file", path.display(), why.to_string()))
-        };
         let plugins = Plugins::new(
             self.admission_control.as_deref(),
             &self.enable_admission_plugins,
@@ -166,10 +171,7 @@ impl Flags {
         let by_rbac = self.authorization_mode.iter().any(|mode| mode == "RBAC");
         let admission = plugins.admission(&authorization, &rbac, by_rbac);
         let everything = self.authorization_mode.iter().any(|mode| mode == "AlwaysAllow");
-        let authentication = Authentication {
-            tokens: self.token_auth_file.as_ref().map(read_tokens).transpose()?,
-            anonymous: self.anonymous_auth && !everything,
-        };
+        let authentication = self.authentication.check(everything)?;
         let bad = |flag: &str, value: &str| {
             let (flag, value) = (flag.to_owned(), value.to_owned());
             move |why: String| FlagError::new(flag, value, why)
@@ -229,6 +231,7 @@ impl Flags {
             admission,
             rbac,
             nodes,
+            catalog,
         })
     }
 }

@@ -22,7 +22,7 @@ use tonic::{Code, Request, Response, Streaming};
 
 use crate::attributes::{Attributes, User};
 use crate::authorization::Authorization;
-use crate::registry::{Context, DeleteOptions, ListOptions, Object as Entry, Registry, Target};
+use crate::registry::{Context, DeleteOptions, Deletion, ListOptions, Object as Entry, Registry, Target};
 use crate::rest::{Expected, FieldValidation, Patch, fit, manager_of};
 
 /// Bytes of objects in one message, about.
@@ -300,8 +300,8 @@ impl Resources for Grpc {
         };
         let mut context = context;
         context.dry_run = options.dry_run;
-        let (bytes, gone) = self.registry.delete(&context, &target, &options).await.map_err(status)?;
-        let reply = if gone {
+        let (bytes, deletion) = self.registry.delete(&context, &target, &options).await.map_err(status)?;
+        let reply = if deletion == Deletion::Done {
             Object { api_version: "v1".into(), kind: "Status".into(), json: bytes }
         } else {
             object(&target, bytes)

@@ -19,7 +19,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use api::catalog::Catalog;
 use daemon::{Health, Supervisor};
 use storage::{Backend, Cache, Etcd};
 
@@ -54,7 +53,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     };
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
-    let catalog = Catalog::builtin();
+    let catalog = config.catalog;
     let cache = Cache::start(backend.clone());
     let service_ip = config.ranges.services.first().to_string();
     let registry =
@@ -67,10 +66,12 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         false => Err("the watch cache is being filled from etcd".into()),
     });
     let address = SocketAddr::new(config.advertise, config.port);
+    let (authentication, issuer) = config.authentication.build(&registry);
     let rest = Arc::new(Rest::new(
         registry.clone(),
-        config.authentication,
+        authentication,
         config.authorization,
+        issuer,
         config.kubelet_tls,
         health,
         address,

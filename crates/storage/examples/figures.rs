@@ -100,7 +100,7 @@ async fn main() {
         }
         None => Memory::new(),
     };
-    let selectable = ["spec.nodeName", "status.phase", "status.nominatedNodeName"].map(str::to_owned).to_vec();
+    let selectable = ["spec.nodeName", "status.phase", "status.nominatedNodeName"].map(Into::into).to_vec();
     let cache = Cache::start(backend.clone());
     let store = cache.add(&Kind { prefix: "/registry/pods/".into(), selectable });
     store.ready().await;

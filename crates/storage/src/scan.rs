@@ -3,25 +3,31 @@
 
 use std::collections::BTreeMap;
 
+use crate::store::Field;
+
 /// The values of the kind's selectable fields, in the kind's order.
 pub type Fields = Box<[Box<str>]>;
 pub type Labels = BTreeMap<String, String>;
 
 /// The fields of a kind that selectors may name, as dotted paths taken apart.
 #[derive(Debug, Default)]
-pub(crate) struct Selectable(Vec<Vec<Box<str>>>);
+pub(crate) struct Selectable {
+    paths: Vec<Vec<Box<str>>>,
+    absent: Fields,
+}
 
 impl Selectable {
     /// Paths past the 64th are never found: a set of them is one word.
-    pub(crate) fn new(paths: &[String]) -> Self {
-        Self(paths.iter().map(|path| path.split('.').map(Into::into).collect()).collect())
+    pub(crate) fn new(fields: &[Field]) -> Self {
+        let paths = fields.iter().map(|field| field.path.split('.').map(Into::into).collect()).collect();
+        Self { paths, absent: fields.iter().map(|field| field.absent.as_str().into()).collect() }
     }
 
     /// `None`: not JSON as far as it was read.
     pub(crate) fn pick(&self, json: &[u8]) -> Option<(Labels, Fields)> {
-        let fields = vec![Box::<str>::default(); self.0.len()].into_boxed_slice();
-        let left = if self.0.len() >= 64 { u64::MAX } else { (1 << self.0.len()) - 1 };
-        let mut scan = Scan { json, at: 0, paths: &self.0, left, unlabelled: true, labels: Labels::new(), fields };
+        let fields = self.absent.clone();
+        let left = if self.paths.len() >= 64 { u64::MAX } else { (1 << self.paths.len()) - 1 };
+        let mut scan = Scan { json, at: 0, paths: &self.paths, left, unlabelled: true, labels: Labels::new(), fields };
         scan.object(left, 0, Place::Root)?;
         Some((scan.labels, scan.fields))
     }
@@ -215,7 +221,7 @@ mod tests {
     use super::*;
 
     fn selectable(paths: &[&str]) -> Selectable {
-        Selectable::new(&paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>())
+        Selectable::new(&paths.iter().map(|path| (*path).into()).collect::<Vec<_>>())
     }
 
     #[test]
@@ -239,6 +245,15 @@ mod tests {
             assert_eq!(labels, Labels::from([("a".into(), "1".into()), ("b\n".into(), "2".into())]), "{path}");
             assert_eq!(fields.iter().map(|f| &**f).collect::<Vec<_>>(), [expected, "n1"]);
         }
+    }
+
+    #[test]
+    fn what_is_missing_has_the_zero_value_of_its_type() {
+        let fields = [("spec.unschedulable", "false"), ("status.n", "0"), ("x", "")];
+        let fields = fields.map(|(path, absent)| Field { path: path.into(), absent: absent.into() });
+        let pick = |json: &[u8]| Selectable::new(&fields).pick(json).unwrap().1.join(" ");
+        assert_eq!(pick(br#"{"spec":{},"status":{"n":null}}"#), "false 0 ");
+        assert_eq!(pick(br#"{"spec":{"unschedulable":true},"status":{"n":3},"x":"y"}"#), "true 3 y");
     }
 
     #[test]

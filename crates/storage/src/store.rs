@@ -29,8 +29,22 @@ const PACE: Duration = Duration::from_millis(2);
 pub struct Kind {
     /// Where its keys begin, with a slash at the end. No kind's prefix begins with another's.
     pub prefix: String,
-    /// Fields that selectors may name, as dotted paths. Watches that want one value of the first are found by it.
-    pub selectable: Vec<String>,
+    /// Fields that selectors may name. Watches that want one value of the first are found by it.
+    pub selectable: Vec<Field>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Dotted.
+    pub path: String,
+    /// Its value in objects that lack it.
+    pub absent: String,
+}
+
+impl From<&str> for Field {
+    fn from(path: &str) -> Self {
+        Self { path: path.into(), absent: String::new() }
+    }
 }
 
 #[derive(Debug)]

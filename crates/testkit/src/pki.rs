@@ -28,6 +28,9 @@ struct Subject<'a> {
     hosts: &'a [String],
 }
 
+/// What signs tokens of service accounts.
+const SERVICE_ACCOUNT_KEY: &str = "service-account.key";
+
 impl Pki {
     /// Makes what is missing. `hosts`: further names and addresses of this machine, for the servers' certificates.
     pub fn ensure(folder: &Path, node: &str, hosts: &[IpAddr], service_ip: &str) -> Result<Self, Error> {
@@ -43,7 +46,8 @@ impl Pki {
         }
         // What the files were made for; another machine name or address needs others.
         let want = server_hosts.join("\n");
-        if fs::read_to_string(&made).is_ok_and(|text| text == want) {
+        let whole = folder.join(SERVICE_ACCOUNT_KEY).exists();
+        if whole && fs::read_to_string(&made).is_ok_and(|text| text == want) {
             return Ok(pki);
         }
         fs::create_dir_all(folder).map_err(|e| Error::file(folder, e))?;
@@ -66,6 +70,8 @@ impl Pki {
         ] {
             pki.issue(&authority, &subject)?;
         }
+        let key = KeyPair::generate().map_err(Error::certificate)?;
+        pki.write(SERVICE_ACCOUNT_KEY, &key.serialize_pem())?;
         pki.write("made", &want)?;
         Ok(pki)
     }

@@ -14,6 +14,7 @@ pub(super) fn rows() -> Vec<Resource> {
             generation: true,
             columns: columns::MUTATING_ADMISSION_POLICIES,
             strategy: &strategy::MutatingAdmissionPolicies,
+            unconditional_update: false,
             ..row(GROUP, "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies")
         },
         Resource {
@@ -22,6 +23,7 @@ pub(super) fn rows() -> Vec<Resource> {
             generation: true,
             columns: columns::ADMISSION_POLICY_BINDINGS,
             strategy: &strategy::AdmissionPolicyBindings { validating: false },
+            unconditional_update: false,
             ..row(GROUP, "v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings")
         },
         Resource {
@@ -30,6 +32,7 @@ pub(super) fn rows() -> Vec<Resource> {
             generation: true,
             columns: columns::WEBHOOK_CONFIGURATIONS,
             strategy: &strategy::WebhookConfigurations { mutating: true },
+            unconditional_update: false,
             ..row(GROUP, "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations")
         },
         Resource {
@@ -39,6 +42,7 @@ pub(super) fn rows() -> Vec<Resource> {
             generation: true,
             columns: columns::VALIDATING_ADMISSION_POLICIES,
             strategy: &strategy::ValidatingAdmissionPolicies,
+            unconditional_update: false,
             ..row(GROUP, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies")
         },
         Resource {
@@ -47,6 +51,7 @@ pub(super) fn rows() -> Vec<Resource> {
             generation: true,
             columns: columns::ADMISSION_POLICY_BINDINGS,
             strategy: &strategy::AdmissionPolicyBindings { validating: true },
+            unconditional_update: false,
             ..row(GROUP, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings")
         },
         Resource {
@@ -55,6 +60,7 @@ pub(super) fn rows() -> Vec<Resource> {
             generation: true,
             columns: columns::WEBHOOK_CONFIGURATIONS,
             strategy: &strategy::WebhookConfigurations { mutating: false },
+            unconditional_update: false,
             ..row(GROUP, "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations")
         },
     ]

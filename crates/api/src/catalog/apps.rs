@@ -2,7 +2,7 @@
 
 use super::{
     EXTENSIONS_ROLLBACK, EXTENSIONS_SCALE, ROLLBACK_V1BETA1, Resource, SCALE_V1BETA1, SCALE_V1BETA2, SELECTOR_SCALE,
-    STATUS, Version, also, row,
+    STATUS, Version, also, at, row,
 };
 use crate::conversion::apps as conversion;
 use crate::{columns, strategy};
@@ -67,7 +67,7 @@ pub(super) fn rows() -> Vec<Resource> {
             categories: &["all"],
             subresources: &[SELECTOR_SCALE, STATUS],
             generation: true,
-            selectable: &["status.replicas"],
+            selectable: const { &[at("status.replicas")] },
             columns: columns::REPLICA_SETS,
             strategy: &strategy::ReplicaSets,
             ..row(GROUP, "v1", "ReplicaSet", "replicasets")

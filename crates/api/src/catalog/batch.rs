@@ -1,6 +1,6 @@
 //! `batch`: pods that end.
 
-use super::{Resource, STATUS, also, row};
+use super::{Resource, STATUS, Selectable, also, row};
 use crate::{columns, strategy};
 
 const GROUP: &str = "batch";
@@ -23,6 +23,7 @@ pub(super) fn rows() -> Vec<Resource> {
             generation: true,
             columns: columns::JOBS,
             strategy: &strategy::Jobs,
+            selectable: &[Selectable { name: "status.successful", path: "status.succeeded" }],
             ..row(GROUP, "v1", "Job", "jobs")
         },
     ]

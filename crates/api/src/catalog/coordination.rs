@@ -7,10 +7,18 @@ const GROUP: &str = "coordination.k8s.io";
 
 pub(super) fn rows() -> Vec<Resource> {
     vec![
-        Resource { columns: columns::LEASES, strategy: &strategy::Leases, ..row(GROUP, "v1", "Lease", "leases") },
+        Resource {
+            columns: columns::LEASES,
+            strategy: &strategy::Leases,
+            unconditional_update: false,
+            creates_on_update: true,
+            ..row(GROUP, "v1", "Lease", "leases")
+        },
         Resource {
             columns: columns::LEASE_CANDIDATES,
             strategy: &strategy::LeaseCandidates,
+            unconditional_update: false,
+            creates_on_update: true,
             ..row(GROUP, "v1beta1", "LeaseCandidate", "leasecandidates")
         },
     ]

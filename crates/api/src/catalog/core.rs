@@ -2,7 +2,7 @@
 
 use super::{
     BINDING, EPHEMERAL_CONTAINERS, EXTENSIONS_CONTROLLER_SCALE, FINALIZE, LOG, RESIZE, Resource, Review, SCALE, STATUS,
-    Version, also, old, row,
+    Selectable, TOKEN, Version, also, at, old, row,
 };
 use crate::conversion::events;
 use crate::{columns, strategy};
@@ -35,6 +35,7 @@ pub(super) fn rows() -> Vec<Resource> {
             short_names: &["ep"],
             columns: columns::ENDPOINTS,
             strategy: &strategy::EndpointsRules,
+            creates_on_update: true,
             ..row("", "v1", "Endpoints", "endpoints")
         }
         .shown_as(old::versions("Endpoints")),
@@ -42,19 +43,22 @@ pub(super) fn rows() -> Vec<Resource> {
             short_names: &["ev"],
             columns: columns::EVENTS,
             strategy: &strategy::Events,
-            selectable: &[
-                "involvedObject.kind",
-                "involvedObject.namespace",
-                "involvedObject.name",
-                "involvedObject.uid",
-                "involvedObject.apiVersion",
-                "involvedObject.resourceVersion",
-                "involvedObject.fieldPath",
-                "reason",
-                "reportingComponent",
-                "source",
-                "type",
-            ],
+            selectable: const {
+                &[
+                    at("involvedObject.kind"),
+                    at("involvedObject.namespace"),
+                    at("involvedObject.name"),
+                    at("involvedObject.uid"),
+                    at("involvedObject.apiVersion"),
+                    at("involvedObject.resourceVersion"),
+                    at("involvedObject.fieldPath"),
+                    at("reason"),
+                    at("reportingComponent"),
+                    Selectable { name: "source", path: "source.component" },
+                    at("type"),
+                ]
+            },
+            creates_on_update: true,
             ..row("", "v1", "Event", "events")
         }
         .shown_as(old::versions("Event"))
@@ -66,6 +70,7 @@ pub(super) fn rows() -> Vec<Resource> {
             short_names: &["limits"],
             columns: columns::CREATED,
             strategy: &strategy::LimitRanges,
+            creates_on_update: true,
             ..row("", "v1", "LimitRange", "limitranges")
         }
         .shown_as(old::versions("LimitRange")),
@@ -73,9 +78,10 @@ pub(super) fn rows() -> Vec<Resource> {
             short_names: &["ns"],
             namespaced: false,
             subresources: &[FINALIZE, STATUS],
-            selectable: &["status.phase"],
+            selectable: const { &[at("status.phase")] },
             columns: columns::NAMESPACES,
             strategy: &strategy::Namespaces,
+            returns_deleted: true,
             ..row("", "v1", "Namespace", "namespaces")
         }
         .shown_as(old::versions("Namespace")),
@@ -83,7 +89,7 @@ pub(super) fn rows() -> Vec<Resource> {
             short_names: &["no"],
             namespaced: false,
             subresources: &[STATUS],
-            selectable: &["spec.unschedulable"],
+            selectable: const { &[at("spec.unschedulable")] },
             columns: columns::NODES,
             strategy: &strategy::Nodes,
             ..row("", "v1", "Node", "nodes")
@@ -94,6 +100,7 @@ pub(super) fn rows() -> Vec<Resource> {
             subresources: &[STATUS],
             columns: columns::PERSISTENT_VOLUME_CLAIMS,
             strategy: &strategy::PersistentVolumeClaims,
+            returns_deleted: true,
             ..row("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
         },
         Resource {
@@ -102,6 +109,7 @@ pub(super) fn rows() -> Vec<Resource> {
             subresources: &[STATUS],
             columns: columns::PERSISTENT_VOLUMES,
             strategy: &strategy::PersistentVolumes,
+            returns_deleted: true,
             ..row("", "v1", "PersistentVolume", "persistentvolumes")
         },
         Resource {
@@ -109,18 +117,21 @@ pub(super) fn rows() -> Vec<Resource> {
             categories: &["all"],
             subresources: &[BINDING, EPHEMERAL_CONTAINERS, LOG, RESIZE, STATUS],
             generation: true,
-            selectable: &[
-                "spec.nodeName",
-                "spec.restartPolicy",
-                "spec.schedulerName",
-                "spec.serviceAccountName",
-                "spec.hostNetwork",
-                "status.phase",
-                "status.podIP",
-                "status.nominatedNodeName",
-            ],
+            selectable: const {
+                &[
+                    at("spec.nodeName"),
+                    at("spec.restartPolicy"),
+                    at("spec.schedulerName"),
+                    at("spec.serviceAccountName"),
+                    at("spec.hostNetwork"),
+                    at("status.phase"),
+                    at("status.podIP"),
+                    at("status.nominatedNodeName"),
+                ]
+            },
             columns: columns::PODS,
             strategy: &strategy::Pods,
+            returns_deleted: true,
             ..row("", "v1", "Pod", "pods")
         }
         .shown_as(old::versions("Pod")),
@@ -128,6 +139,7 @@ pub(super) fn rows() -> Vec<Resource> {
             generation: true,
             columns: columns::POD_TEMPLATES,
             strategy: &strategy::PodTemplates,
+            returns_deleted: true,
             ..row("", "v1", "PodTemplate", "podtemplates")
         },
         Resource {
@@ -135,7 +147,7 @@ pub(super) fn rows() -> Vec<Resource> {
             categories: &["all"],
             subresources: &[SCALE, STATUS],
             generation: true,
-            selectable: &["status.replicas"],
+            selectable: const { &[at("status.replicas")] },
             columns: columns::REPLICATION_CONTROLLERS,
             strategy: &strategy::ReplicationControllers,
             ..row("", "v1", "ReplicationController", "replicationcontrollers")
@@ -155,20 +167,23 @@ pub(super) fn rows() -> Vec<Resource> {
             subresources: &[STATUS],
             columns: columns::RESOURCE_QUOTAS,
             strategy: &strategy::ResourceQuotas,
+            returns_deleted: true,
             ..row("", "v1", "ResourceQuota", "resourcequotas")
         }
         .shown_as(old::versions("ResourceQuota")),
         Resource {
             columns: columns::SECRETS,
             strategy: &strategy::Secrets,
-            selectable: &["type"],
+            selectable: const { &[at("type")] },
             ..row("", "v1", "Secret", "secrets")
         }
         .shown_as(old::versions("Secret")),
         Resource {
             short_names: &["sa"],
+            subresources: &[TOKEN],
             columns: columns::SERVICE_ACCOUNTS,
             strategy: &strategy::ServiceAccounts,
+            returns_deleted: true,
             ..row("", "v1", "ServiceAccount", "serviceaccounts")
         }
         .shown_as(old::versions("ServiceAccount")),
@@ -176,9 +191,11 @@ pub(super) fn rows() -> Vec<Resource> {
             short_names: &["svc"],
             categories: &["all"],
             subresources: &[STATUS],
-            selectable: &["spec.clusterIP", "spec.type"],
+            selectable: const { &[at("spec.clusterIP"), at("spec.type")] },
             columns: columns::SERVICES,
             strategy: &strategy::Services,
+            returns_deleted: true,
+            creates_on_update: true,
             ..row("", "v1", "Service", "services")
         }
         .shown_as(old::versions("Service")),

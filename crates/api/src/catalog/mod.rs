@@ -23,14 +23,14 @@ mod storagemigration;
 mod subresource;
 mod version;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
 use crate::columns::{self, Column};
-use crate::schema::{TypeId, builtin};
+use crate::schema::{Shape, TypeId, builtin};
 use crate::strategy::{self, Strategy};
 
 pub use subresource::*;
@@ -52,8 +52,14 @@ pub struct Resource {
     pub subresources: &'static [Subresource],
     /// `metadata.generation` counts changes of `spec`.
     pub generation: bool,
+    /// A replacement of what is not there makes it.
+    pub creates_on_update: bool,
+    /// A replacement may leave out which version it replaces.
+    pub unconditional_update: bool,
+    /// A deletion answers with what was deleted, and not with a Status.
+    pub returns_deleted: bool,
     /// Fields for field selectors, beside `metadata.name` and `metadata.namespace`.
-    pub selectable: &'static [&'static str],
+    pub selectable: &'static [Selectable],
     pub columns: &'static [Column],
     pub strategy: &'static dyn Strategy,
     /// It is a question or a request that is answered at once; its objects are not stored.
@@ -80,6 +86,24 @@ pub enum Review {
     ComponentStatus,
 }
 
+/// A field for selectors: its name there, and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Selectable {
+    pub name: &'static str,
+    pub path: &'static str,
+}
+
+impl AsRef<str> for Selectable {
+    fn as_ref(&self) -> &str {
+        self.name
+    }
+}
+
+/// A field that selectors name by its path.
+const fn at(path: &'static str) -> Selectable {
+    Selectable { name: path, path }
+}
+
 pub const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 impl Resource {
@@ -87,6 +111,20 @@ impl Resource {
     fn shown_as(mut self, versions: impl IntoIterator<Item = Version>) -> Self {
         self.versions.extend(versions);
         self
+    }
+
+    /// What a selector sees where the field is missing: the zero value of its type.
+    pub fn absent(&self, field: Selectable) -> &'static str {
+        let mut shape = Some(&Shape::Object(self.stored().schema));
+        for step in field.path.split('.') {
+            let Some(Shape::Object(id)) = shape else { return "" };
+            shape = builtin().get(*id).field(step).map(|field| &field.shape);
+        }
+        match shape {
+            Some(Shape::Bool) => "false",
+            Some(Shape::Int32 | Shape::Int64) => "0",
+            _ => "",
+        }
     }
 
     pub fn stored(&self) -> Version {
@@ -113,6 +151,8 @@ pub struct Served {
     pub form: Version,
     /// Which of the resource's versions it is: 0 is the stored one.
     pub place: usize,
+    /// Clients see it.
+    pub on: bool,
     resource: Arc<Resource>,
 }
 
@@ -227,7 +267,9 @@ fn name_kind(document: &mut Value, version: &Version) {
 /// All resources at one time. A change makes another one, which takes the place of this one as a whole.
 pub struct Catalog {
     resources: Vec<Arc<Resource>>,
+    /// What clients see, and all of it.
     served: Vec<Arc<Served>>,
+    all: Vec<Arc<Served>>,
     /// By group, version and plural.
     by_path: HashMap<(&'static str, &'static str, &'static str), usize>,
     /// The places of the stored versions, by resource.
@@ -237,12 +279,22 @@ pub struct Catalog {
 impl Catalog {
     /// In the order of discovery.
     pub fn new(resources: Vec<Arc<Resource>>) -> Self {
+        Self::with(resources, &HashSet::new())
+    }
+
+    /// Without these groups and versions. Their resources are kept and known to the daemons all the same.
+    pub fn without(&self, off: &HashSet<(&str, &str)>) -> Arc<Self> {
+        Arc::new(Self::with(self.resources.clone(), off))
+    }
+
+    fn with(resources: Vec<Arc<Resource>>, off: &HashSet<(&str, &str)>) -> Self {
         let mut served = Vec::new();
         for (at, resource) in resources.iter().enumerate() {
             for (place, &form) in resource.versions.iter().enumerate() {
                 let Version { group, version, kind, schema, .. } = form;
                 let resource = resource.clone();
-                served.push(Arc::new(Served { group, version, kind, schema, at, form, place, resource }));
+                let on = !off.contains(&(group, version));
+                served.push(Arc::new(Served { group, version, kind, schema, at, form, place, on, resource }));
             }
         }
         let mut groups: Vec<&str> = Vec::new();
@@ -265,7 +317,8 @@ impl Catalog {
                 stored[one.at] = at;
             }
         }
-        Self { by_path, resources, served, stored }
+        let on = served.iter().filter(|one| one.on).cloned().collect();
+        Self { by_path, resources, served: on, all: served, stored }
     }
 
     /// The resources that come with the program.
@@ -306,12 +359,12 @@ impl Catalog {
     }
 
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
-        self.by_path.get(&(group, version, plural)).map(|&at| &self.served[at])
+        self.by_path.get(&(group, version, plural)).map(|&at| &self.all[at])
     }
 
     /// A resource in the version that is stored.
     pub fn stored_form(&self, of: &Served) -> &Arc<Served> {
-        &self.served[self.stored[of.at]]
+        &self.all[self.stored[of.at]]
     }
 
     /// What a group and a version show.
@@ -345,6 +398,9 @@ fn row(group: &'static str, version: &'static str, kind: &'static str, plural: &
         verbs: VERBS,
         subresources: &[],
         generation: false,
+        creates_on_update: false,
+        unconditional_update: true,
+        returns_deleted: false,
         selectable: &[],
         columns: columns::PLAIN,
         strategy: &strategy::Plain,

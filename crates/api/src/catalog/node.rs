@@ -10,6 +10,8 @@ pub(super) fn rows() -> Vec<Resource> {
         namespaced: false,
         columns: columns::RUNTIME_CLASSES,
         strategy: &strategy::RuntimeClasses,
+        unconditional_update: false,
+        creates_on_update: true,
         ..row(GROUP, "v1", "RuntimeClass", "runtimeclasses")
     }]
 }

@@ -14,6 +14,7 @@ pub(super) fn rows() -> Vec<Resource> {
             generation: true,
             columns: columns::POD_DISRUPTION_BUDGETS,
             strategy: &strategy::PodDisruptionBudgets,
+            unconditional_update: false,
             ..row(GROUP, "v1", "PodDisruptionBudget", "poddisruptionbudgets")
         }
         .shown_as([Version { conversion: &POD_DISRUPTION_BUDGET, ..also(GROUP, "v1beta1", "PodDisruptionBudget") }]),

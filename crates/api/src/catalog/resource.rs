@@ -1,6 +1,6 @@
 //! `resource.k8s.io`: devices and who has them.
 
-use super::{Resource, STATUS, row};
+use super::{Resource, STATUS, at, row};
 use crate::{columns, strategy};
 
 const GROUP: &str = "resource.k8s.io";
@@ -11,6 +11,7 @@ pub(super) fn rows() -> Vec<Resource> {
             namespaced: false,
             generation: true,
             strategy: &strategy::DeviceClasses,
+            returns_deleted: true,
             ..row(GROUP, "v1", "DeviceClass", "deviceclasses")
         },
         Resource {
@@ -18,24 +19,28 @@ pub(super) fn rows() -> Vec<Resource> {
             subresources: &[STATUS],
             generation: true,
             strategy: &strategy::DeviceTaintRules,
+            returns_deleted: true,
             ..row(GROUP, "v1", "DeviceTaintRule", "devicetaintrules")
         },
         Resource {
             subresources: &[STATUS],
             columns: columns::RESOURCE_CLAIMS,
             strategy: &strategy::ResourceClaims,
+            returns_deleted: true,
             ..row(GROUP, "v1", "ResourceClaim", "resourceclaims")
         },
         Resource {
             strategy: &strategy::ResourceClaimTemplates,
+            returns_deleted: true,
             ..row(GROUP, "v1", "ResourceClaimTemplate", "resourceclaimtemplates")
         },
         Resource {
             namespaced: false,
             generation: true,
-            selectable: &["spec.nodeName", "spec.driver"],
+            selectable: const { &[at("spec.nodeName"), at("spec.driver")] },
             columns: columns::RESOURCE_SLICES,
             strategy: &strategy::ResourceSlices,
+            returns_deleted: true,
             ..row(GROUP, "v1", "ResourceSlice", "resourceslices")
         },
     ]

@@ -11,17 +11,22 @@ pub(super) fn rows() -> Vec<Resource> {
             namespaced: false,
             columns: columns::CSI_DRIVERS,
             strategy: &strategy::CsiDrivers,
+            returns_deleted: true,
+            unconditional_update: false,
             ..row(GROUP, "v1", "CSIDriver", "csidrivers")
         },
         Resource {
             namespaced: false,
             columns: columns::CSI_NODES,
             strategy: &strategy::CsiNodes,
+            returns_deleted: true,
+            unconditional_update: false,
             ..row(GROUP, "v1", "CSINode", "csinodes")
         },
         Resource {
             columns: columns::CSI_STORAGE_CAPACITIES,
             strategy: &strategy::CsiStorageCapacities,
+            unconditional_update: false,
             ..row(GROUP, "v1", "CSIStorageCapacity", "csistoragecapacities")
         },
         Resource {
@@ -29,6 +34,7 @@ pub(super) fn rows() -> Vec<Resource> {
             namespaced: false,
             columns: columns::STORAGE_CLASSES,
             strategy: &strategy::StorageClasses,
+            returns_deleted: true,
             ..row(GROUP, "v1", "StorageClass", "storageclasses")
         },
         Resource {
@@ -36,6 +42,8 @@ pub(super) fn rows() -> Vec<Resource> {
             subresources: &[STATUS],
             columns: columns::VOLUME_ATTACHMENTS,
             strategy: &strategy::VolumeAttachments,
+            returns_deleted: true,
+            unconditional_update: false,
             ..row(GROUP, "v1", "VolumeAttachment", "volumeattachments")
         },
         Resource {
@@ -43,6 +51,7 @@ pub(super) fn rows() -> Vec<Resource> {
             namespaced: false,
             columns: columns::VOLUME_ATTRIBUTES_CLASSES,
             strategy: &strategy::VolumeAttributesClasses,
+            returns_deleted: true,
             ..row(GROUP, "v1", "VolumeAttributesClass", "volumeattributesclasses")
         },
     ]

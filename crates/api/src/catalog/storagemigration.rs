@@ -11,6 +11,7 @@ pub(super) fn rows() -> Vec<Resource> {
         subresources: &[STATUS],
         columns: columns::STORAGE_VERSION_MIGRATIONS,
         strategy: &strategy::StorageVersionMigrations,
+        unconditional_update: false,
         ..row(GROUP, "v1", "StorageVersionMigration", "storageversionmigrations")
     }]
 }

@@ -31,6 +31,8 @@ pub enum Handler {
     Ask(fn(&Value, &Value) -> Value),
     /// What a container has printed. Takes over the connection.
     Logs,
+    /// A new token for a service account.
+    Token,
 }
 
 /// Something that is read out of the object, and written back into it.
@@ -180,6 +182,13 @@ pub const CSR_STATUS: Subresource = Subresource {
 
 pub const BINDING: Subresource =
     Subresource { name: "binding", verbs: &["create"], body: Some(("", "v1", "Binding")), handler: Handler::Bind };
+
+pub const TOKEN: Subresource = Subresource {
+    name: "token",
+    verbs: &["create"],
+    body: Some(("authentication.k8s.io", "v1", "TokenRequest")),
+    handler: Handler::Token,
+};
 
 pub const LOG: Subresource = Subresource { name: "log", verbs: &["get"], body: None, handler: Handler::Logs };
 

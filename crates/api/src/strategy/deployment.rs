@@ -11,6 +11,11 @@ use crate::validation::{amount, checks, pod::Owner};
 pub struct Deployments;
 
 impl Strategy for Deployments {
+    /// They are copied to the replica sets.
+    fn counts(&self) -> &'static [&'static str] {
+        &["annotations"]
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = part_mut(object, "spec") else { return };
         let strategy = meta::fields_mut(spec.entry("strategy").or_insert_with(|| json!({})));

@@ -19,6 +19,10 @@ const MOST_ADDRESSES: usize = 100;
 const MOST_HINTS: usize = 8;
 
 impl Strategy for EndpointSlices {
+    fn counts(&self) -> &'static [&'static str] {
+        &["labels"]
+    }
+
     fn validate(&self, object: &Value, errors: &mut Errors) {
         let slice: EndpointSlice = typed(Some(object));
         let path = Path::new("addressType");

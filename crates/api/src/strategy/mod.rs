@@ -103,6 +103,10 @@ pub trait Strategy: Send + Sync {
     }
     /// Defaults that the schema cannot express. Also runs after a patch, so it must be idempotent.
     fn default(&self, _object: &mut Value) {}
+    /// Fields of the metadata whose change counts as a new generation.
+    fn counts(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Drops what a client may not decide.
     fn prepare_for_create(&self, _object: &mut Value) {}
     /// Writes down who made the object, where that is a part of it. `requester` makes `username`, `uid`, `groups` and `extra`.

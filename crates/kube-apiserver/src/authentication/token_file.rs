@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use super::known;
+use super::token::{Bearer, TokenAuthenticator};
 use crate::attributes::User;
 
 /// By the hash of the token, so that how long a look-up takes tells nothing of the tokens.
@@ -55,6 +57,13 @@ impl TokenFile {
 
     pub fn user(&self, token: &str) -> Option<Arc<User>> {
         self.0.get(&digest(token)).cloned()
+    }
+}
+
+#[async_trait]
+impl TokenAuthenticator for TokenFile {
+    async fn authenticate(&self, token: &str, _audiences: &[String]) -> Result<Option<Bearer>, String> {
+        Ok(self.user(token).map(|user| Bearer { user, audiences: None }))
     }
 }
 

@@ -120,6 +120,12 @@ impl Registry {
         unreachable!("the loop only ends by returning")
     }
 
+    /// Whether admission lets somebody make something below an object, such as a token.
+    pub async fn admit_part(&self, context: &Context, target: &Target, part: &Value) -> Result<(), Status> {
+        let attempt = Attempt { registry: self, context, target, operation: Operation::Create, old: None };
+        self.admission().validate(&attempt, part).await
+    }
+
     /// New objects need a namespace that is there to stay: it is a part of the transaction that it stays as it is.
     async fn namespace_takes(&self, target: &Target, name: &str, fresh: bool) -> Result<Guard, Status> {
         let namespaces = self.target("", "v1", "namespaces", "", &target.namespace)?;

@@ -24,7 +24,20 @@ pub struct DeleteOptions {
     pub uid: Option<String>,
     pub resource_version: Option<String>,
     pub propagation: Option<String>,
+    /// The client has asked in the old way that dependents go.
+    pub orphan_dependents: Option<bool>,
     pub dry_run: bool,
+}
+
+/// How a deletion went, and what is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// The object waits for others; this is how it looks.
+    Begun,
+    /// It is gone; this is how it was.
+    Returned,
+    /// It is gone, says this Status.
+    Done,
 }
 
 impl DeleteOptions {
@@ -41,6 +54,7 @@ impl DeleteOptions {
             uid: text("preconditions.uid"),
             resource_version: text("preconditions.resourceVersion"),
             propagation,
+            orphan_dependents: orphan,
             dry_run: {
                 let values = options.get("dryRun").and_then(Value::as_array);
                 let values: Vec<&str> = values.into_iter().flatten().map(|v| v.as_str().unwrap_or("")).collect();
@@ -65,13 +79,13 @@ impl DeleteOptions {
 }
 
 impl Registry {
-    /// What is left: the object while it waits, or a Status that it is gone. The flag tells which.
+    /// The object while it waits, or as it was; for most kinds a Status when it is gone.
     pub async fn delete(
         &self,
         context: &Context,
         target: &Target,
         options: &DeleteOptions,
-    ) -> Result<(Bytes, bool), Status> {
+    ) -> Result<(Bytes, Deletion), Status> {
         let mut current = self.current(target, false).await?;
         let admission = self.admission();
         loop {
@@ -90,9 +104,15 @@ impl Registry {
                 match self.remove(target, &current, options.dry_run).await? {
                     Ok(()) => {
                         let resource = target.resource();
+                        if resource.returns_deleted {
+                            return Ok((
+                                served(&meta::encode(&current.document), current.revision),
+                                Deletion::Returned,
+                            ));
+                        }
                         let uid = meta::text(&current.document, "uid");
                         let status = Status::deleted(resource.group, resource.plural, &target.name, uid);
-                        return Ok((status.to_string().into(), true));
+                        return Ok((status.to_string().into(), Deletion::Done));
                     }
                     Err(now) => current = now,
                 }
@@ -100,20 +120,20 @@ impl Registry {
             };
             if marked == current.document {
                 if current.fresh {
-                    return Ok((served(&meta::encode(&marked), current.revision), false));
+                    return Ok((served(&meta::encode(&marked), current.revision), Deletion::Begun));
                 }
                 current = self.current(target, true).await?;
                 continue;
             }
             let stored: Bytes = meta::encode(&marked).into();
             if options.dry_run {
-                return Ok((served(&stored, current.revision), false));
+                return Ok((served(&stored, current.revision), Deletion::Begun));
             }
             let time_to_live = target.resource().strategy.time_to_live().map(|_| self.event_ttl);
             let guard = Guard::Unchanged(target.path(), current.revision);
             let put = Op::Put { key: target.path(), value: stored.clone(), time_to_live };
             match self.backend.commit(&[guard], vec![put]).await.map_err(backend_status)? {
-                Outcome::Committed(revision) => return Ok((served(&stored, revision), false)),
+                Outcome::Committed(revision) => return Ok((served(&stored, revision), Deletion::Begun)),
                 Outcome::Refused(now) => current = self.after_refusal(target, now)?,
             }
         }

@@ -15,13 +15,13 @@ mod update;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use api::catalog::{Catalog, Resource, Served};
+use api::catalog::{Catalog, Resource, Selectable, Served};
 use api::status::Status;
 use api::strategy::Claim;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use serde_json::Value;
-use storage::{Backend, Cache, CacheError, Entry, Kind, Store};
+use storage::{Backend, Cache, CacheError, Entry, Field, Kind, Store};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
@@ -31,7 +31,7 @@ use crate::attributes::ResourceAttributes;
 pub use context::Context;
 
 pub use allocate::{Ranges, ServiceRange};
-pub use delete::DeleteOptions;
+pub use delete::{DeleteOptions, Deletion};
 pub use observe::Observed;
 pub use read::{ListOptions, Listed, VersionMatch};
 
@@ -115,8 +115,8 @@ fn claim_key(claim: &Claim) -> String {
 
 /// What the cache holds of a resource.
 fn kind(resource: &Resource) -> Kind {
-    let selectable = resource.selectable.iter().map(|path| (*path).to_owned()).collect();
-    Kind { prefix: prefix(resource), selectable }
+    let field = |field: &Selectable| Field { path: field.path.into(), absent: resource.absent(*field).into() };
+    Kind { prefix: prefix(resource), selectable: resource.selectable.iter().map(field).collect() }
 }
 
 /// An object as it is now, decoded.
@@ -243,7 +243,7 @@ pub(crate) fn cache_status(error: CacheError) -> Status {
     match error {
         CacheError::Backend(error) => backend_status(error),
         CacheError::Expired { .. } => Status::expired(error.to_string()),
-        CacheError::Future { .. } => Status::timeout(error.to_string()),
+        CacheError::Future { .. } => Status::version_too_large(error.to_string()),
         CacheError::NotReady => Status::unavailable(error.to_string()),
     }
 }

@@ -31,6 +31,13 @@ pub struct ListOptions {
     pub continued: String,
 }
 
+impl ListOptions {
+    /// Only then it is said how many remain: nobody counts what selectors would leave.
+    fn selects_all(&self) -> bool {
+        self.labels.is_everything() && self.fields.requirements().is_empty()
+    }
+}
+
 pub struct Listed {
     pub revision: i64,
     pub entries: Vec<Object>,
@@ -74,12 +81,12 @@ impl Registry {
         let filter = self.filter(target, &options.labels, &options.fields)?;
         if !options.continued.is_empty() {
             let token = Token::read(&options.continued)?;
-            return self.list_from(target, &filter, options.limit, token).await;
+            return self.list_from(target, &filter, options, token).await;
         }
         match (options.version, options.version_match) {
             (Some(version), VersionMatch::Exact) if version > 0 => {
                 let token = Token { revision: version, after: String::new() };
-                return self.list_from(target, &filter, options.limit, token).await;
+                return self.list_from(target, &filter, options, token).await;
             }
             (Some(version), _) => target.store.wait_for(version.max(1)).await.map_err(cache_status)?,
             (None, _) => {
@@ -87,15 +94,28 @@ impl Registry {
             }
         }
         let list = target.store.list(&filter);
-        Ok(page(list.revision, list.entries, options.limit))
+        // As upstream: who takes what the cache has gets all of it.
+        let limit = if options.version == Some(0) { 0 } else { options.limit };
+        let mut listed = page(list.revision, list.entries, limit);
+        listed.remaining = listed.remaining.filter(|_| options.selects_all());
+        Ok(listed)
     }
 
     /// A page of the list as it was at a revision.
-    async fn list_from(&self, target: &Target, filter: &Filter, limit: usize, token: Token) -> Result<Listed, Status> {
+    async fn list_from(
+        &self,
+        target: &Target,
+        filter: &Filter,
+        options: &ListOptions,
+        token: Token,
+    ) -> Result<Listed, Status> {
+        let limit = options.limit;
         if target.store.unchanged_since(token.revision) {
             let mut entries = target.store.list(filter).entries;
             entries.retain(|entry| *entry.key > *token.after);
-            return Ok(page(token.revision, entries, limit));
+            let mut listed = page(token.revision, entries, limit);
+            listed.remaining = listed.remaining.filter(|_| options.selects_all());
+            return Ok(listed);
         }
         // etcd keeps history; the cache does not.
         let resource = target.resource();
@@ -104,8 +124,11 @@ impl Registry {
         let end = format!("{}0", &scope[..scope.len() - 1]);
         let mut start = if token.after.is_empty() { scope } else { format!("{folder}{}\0", token.after) };
         let mut entries: Vec<Arc<Entry>> = Vec::new();
+        let mut from_here = None;
         loop {
             let batch = self.backend.range(&start, &end, 500, token.revision).await.map_err(backend_status)?;
+            // What etcd counts is all that is left, of what a selector wants or not.
+            let count = *from_here.get_or_insert(batch.count);
             if let Some(last) = batch.items.last() {
                 start = format!("{}\0", last.key);
             }
@@ -118,7 +141,8 @@ impl Registry {
             // One more than asked for tells that there is a next page.
             if !batch.more || (limit > 0 && entries.len() > limit) {
                 let mut listed = page(token.revision, entries, limit);
-                listed.remaining = None;
+                let shown = listed.entries.len() as i64;
+                listed.remaining = listed.remaining.filter(|_| options.selects_all()).map(|_| count - shown);
                 return Ok(listed);
             }
         }

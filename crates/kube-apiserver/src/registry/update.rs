@@ -2,6 +2,7 @@
 //! to the object as it should be, tried again when somebody else was faster.
 
 use api::catalog::Rules;
+use api::field::{Errors, Path};
 use api::meta::{self, metadata_mut};
 use api::status::Status;
 use api::strategy;
@@ -110,31 +111,31 @@ impl Registry {
                 }
                 resource.strategy.prepare_for_update(&mut document, old);
                 if resource.generation {
-                    count_change(&mut document, old);
+                    count_change(&mut document, old, resource.strategy.counts());
                 }
                 strategy::validate_update(resource.strategy, &document, old, resource.namespaced)
             }
             Rules::Status => {
                 track(context, target, rules, Some(old), &mut document);
-                let mut errors = api::field::Errors::default();
+                let mut errors = Errors::default();
                 api::validation::meta::validate(&document, resource.namespaced, |_| Vec::new(), &mut errors);
                 api::validation::meta::validate_update(&document, old, &mut errors);
                 resource.strategy.validate_status(&document, old, &mut errors);
                 errors
             }
             Rules::Part(validate) => {
-                let mut errors = api::field::Errors::default();
+                let mut errors = Errors::default();
                 resource.strategy.default(&mut document);
                 track(context, target, rules, Some(old), &mut document);
                 if resource.generation {
-                    count_change(&mut document, old);
+                    count_change(&mut document, old, resource.strategy.counts());
                 }
                 validate(&document, old, &mut errors);
                 errors
             }
             Rules::Checked => {
                 track(context, target, rules, Some(old), &mut document);
-                api::field::Errors::default()
+                Errors::default()
             }
         };
         if !errors.is_empty() {
@@ -179,6 +180,11 @@ fn check_identity(target: &Target, document: &Value, old: &Value) -> Result<(), 
         )));
     }
     let version = meta::text(document, "resourceVersion");
+    if version.is_empty() && !resource.unconditional_update {
+        let mut errors = Errors::default();
+        errors.invalid(&Path::new("metadata").child("resourceVersion"), 0, "must be specified for an update");
+        return Err(Status::invalid(resource.group, resource.kind, name, &errors));
+    }
     if !version.is_empty() && version != meta::text(old, "resourceVersion") {
         return Err(Status::stale(resource.group, resource.plural, name));
     }
@@ -210,19 +216,20 @@ fn keep_system_fields(document: &mut Value, old: &Value) {
     metadata.remove("selfLink");
 }
 
-/// `metadata.generation` tells how often what is wanted was changed.
-fn count_change(document: &mut Value, old: &Value) {
-    if spec_changed(document, old) {
+/// `metadata.generation` tells how often what is wanted was changed. `also`: parts of the metadata that count.
+fn count_change(document: &mut Value, old: &Value, also: &[&str]) {
+    let differ = also.iter().any(|field| document["metadata"].get(field) != old["metadata"].get(field));
+    if differ || spec_changed(document, old) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0).saturating_add(1);
         metadata_mut(document).insert("generation".into(), generation.into());
     }
 }
 
+/// All but metadata and status, which in most kinds is the spec.
 fn spec_changed(document: &Value, old: &Value) -> bool {
-    let parts = |object: &Value| -> Vec<(String, Value)> {
+    fn parts(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
         let fields = object.as_object().into_iter().flatten();
-        let fields = fields.filter(|(name, _)| !["metadata", "status", "kind", "apiVersion"].contains(&name.as_str()));
-        fields.map(|(name, value)| (name.clone(), value.clone())).collect()
-    };
-    parts(document) != parts(old)
+        fields.filter(|(name, _)| !["metadata", "status", "kind", "apiVersion"].contains(&name.as_str()))
+    }
+    !parts(document).eq(parts(old))
 }

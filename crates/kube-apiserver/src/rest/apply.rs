@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 use super::negotiate::accepted_for;
 use super::objects::{expected, rules, viewed};
 use super::{Expected, FieldValidation, Request, Rest, fit, with_warnings};
-use crate::attributes::Attributes;
-use crate::registry::{Context, Registry, Target};
+use crate::registry::{Context, Target};
 use crate::server::Body;
 
 /// YAML, of which JSON is a part.
@@ -169,7 +168,7 @@ impl Applying<'_> {
                 Err(status) if status.reason == "NotFound" && self.sub.is_none() => {}
                 updated => return updated.map(|bytes| (StatusCode::OK, bytes)),
             }
-            match self.create(rest, &rest.registry).await {
+            match self.create(rest).await {
                 Err(status) if status.reason == "AlreadyExists" => last = Some(status),
                 created => return created.map(|bytes| (StatusCode::CREATED, bytes)),
             }
@@ -177,28 +176,9 @@ impl Applying<'_> {
         Err(last.unwrap_or_else(Status::no_such_resource))
     }
 
-    async fn create(&self, rest: &Rest, registry: &Registry) -> Result<Bytes, Status> {
-        let resource = self.target.resource();
-        let attributes = Attributes { verb: "create".into(), ..self.context.attributes.clone() };
-        rest.authorization.check(&attributes).await?;
-        for field in ["uid", "resourceVersion"] {
-            let wanted = meta::text(&self.config, field);
-            if !wanted.is_empty() {
-                let why = format!(
-                    "{field} mismatch: the provided object specified {field} {wanted}, and no existing object was found"
-                );
-                return Err(Status::conflict(resource.group, resource.plural, &self.target.name, &why));
-            }
-        }
-        let name = meta::name(&self.config);
-        if !name.is_empty() && name != self.target.name {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({name}) does not match the name on the URL ({})",
-                self.target.name
-            )));
-        }
+    async fn create(&self, rest: &Rest) -> Result<Bytes, Status> {
         let object = self.applied(&json!({"metadata": {"name": self.target.name}}))?;
-        registry.create(self.context, self.target, object).await
+        rest.create_missing(self.context, self.target, object).await
     }
 
     fn applied(&self, current: &Value) -> Result<Value, Status> {

@@ -7,7 +7,7 @@ use api::discovery;
 use api::schema::openapi;
 use api::status::Status;
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
@@ -63,6 +63,14 @@ impl Rest {
             ["apis", group, version] => {
                 ok(discovery::resource_list(catalog, group, version).ok_or_else(Status::no_such_resource)?)
             }
+            [".well-known", "openid-configuration"] => {
+                let issuer = self.issuer.as_ref().ok_or_else(Status::no_such_resource)?;
+                Ok(published(codec::JSON, &issuer.configuration(&self.address.to_string())))
+            }
+            ["openid", "v1", "jwks"] => {
+                let issuer = self.issuer.as_ref().ok_or_else(Status::no_such_resource)?;
+                Ok(published("application/jwk-set+json", &issuer.keys()))
+            }
             ["openapi", "v2"] => Ok(openapi_v2(catalog, request)),
             ["openapi", "v3"] => ok(openapi::v3_index(catalog, &hash(catalog))),
             ["openapi", "v3", "api", version] => openapi_v3(catalog, "", version),
@@ -76,6 +84,14 @@ impl Rest {
             _ => Err(Status::no_such_resource()),
         }
     }
+}
+
+/// What others may keep for an hour, as upstream tells them.
+fn published(content_type: &'static str, document: &Value) -> Response<Body> {
+    let mut response = respond(StatusCode::OK, content_type, document.to_string().into_bytes());
+    let keep = HeaderValue::from_static("public, max-age=3600");
+    response.headers_mut().insert(header::CACHE_CONTROL, keep);
+    response
 }
 
 fn paths(catalog: &Catalog) -> Vec<String> {

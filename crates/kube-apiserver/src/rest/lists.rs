@@ -3,7 +3,6 @@
 use api::catalog::{Served, Style};
 use api::columns;
 use api::schema::protobuf;
-use api::selector::{FieldSelector, Selector};
 use api::status::Status;
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -13,47 +12,14 @@ use serde_json::{Value, json};
 use super::codec::{self, JSON, Media, respond};
 use super::negotiate::{Accepted, Form, accepted_for, accepted_media};
 use super::objects::{delete_options, media_for, partial};
-use super::{Request, Rest};
-use crate::registry::{Context, ListOptions, Listed, Target, VersionMatch, parse};
+use super::{Request, Rest, options};
+use crate::registry::{Context, Listed, Target, parse};
 use crate::server::{Body, ListBody};
-
-pub(super) fn selectors(request: &Request, target: &Target) -> Result<(Selector, FieldSelector), Status> {
-    let text = |name: &str, old: &str| match request.query.text(name) {
-        "" if target.form().form.style == Style::Flat => request.query.text(old).to_owned(),
-        text => text.to_owned(),
-    };
-    let labels = text("labelSelector", "labels").parse::<Selector>();
-    let fields = text("fieldSelector", "fields").parse::<FieldSelector>();
-    let labels = labels.map_err(|e| Status::bad_request(format!("unable to parse labelSelector: {e}")))?;
-    let fields = fields.map_err(|e| Status::bad_request(format!("unable to parse fieldSelector: {e}")))?;
-    Ok((labels, fields))
-}
-
-fn list_options(request: &Request, target: &Target) -> Result<ListOptions, Status> {
-    let (labels, fields) = selectors(request, target)?;
-    let version_match = match request.query.text("resourceVersionMatch") {
-        "" | "NotOlderThan" => VersionMatch::NotOlderThan,
-        "Exact" => VersionMatch::Exact,
-        other => {
-            return Err(Status::bad_request(format!(
-                "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
-            )));
-        }
-    };
-    Ok(ListOptions {
-        labels,
-        fields,
-        version: request.query.number("resourceVersion")?,
-        version_match,
-        limit: request.query.number("limit")?.unwrap_or(0) as usize,
-        continued: request.query.text("continue").to_owned(),
-    })
-}
 
 impl Rest {
     pub(super) async fn list(&self, request: &Request, target: &Target) -> Result<Response<Body>, Status> {
         let accepted = accepted_for(target.form(), request)?;
-        let listed = self.registry.list(target, &list_options(request, target)?).await?;
+        let listed = self.registry.list(target, &options::of_list(request, target)?).await?;
         list_response(request, target, listed, &accepted)
     }
 
@@ -66,7 +32,7 @@ impl Rest {
         let options = delete_options(request, &body)?;
         let context = Context::new(request.attributes.clone(), options.dry_run);
         let listed =
-            self.registry.delete_collection(&context, target, &list_options(request, target)?, &options).await?;
+            self.registry.delete_collection(&context, target, &options::of_list(request, target)?, &options).await?;
         let media = media_for(target, accepted_media(&request.headers));
         list_response(request, target, listed, &Accepted { form: Form::Object, media })
     }

@@ -9,6 +9,8 @@ mod lists;
 mod logs;
 mod negotiate;
 mod objects;
+mod options;
+mod pretty;
 mod reviews;
 mod watch;
 
@@ -26,7 +28,7 @@ use http_body_util::BodyExt;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::attributes::{Attributes, ResourceAttributes, User};
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, Issuer};
 use crate::authorization::{self, Authorization};
 use crate::kubelet::Kubelets;
 use crate::registry::{Context, Registry};
@@ -53,6 +55,8 @@ pub struct Rest {
     pub(crate) registry: Arc<Registry>,
     pub(crate) authentication: Authentication,
     pub(crate) authorization: Authorization,
+    /// Makes tokens of service accounts, where a key for them is given.
+    issuer: Option<Issuer>,
     kubelets: Kubelets,
     components: Components,
     health: daemon::Health,
@@ -86,6 +90,7 @@ impl Rest {
         registry: Arc<Registry>,
         authentication: Authentication,
         authorization: Authorization,
+        issuer: Option<Issuer>,
         kubelet_tls: Option<ClientTls>,
         mut health: daemon::Health,
         address: SocketAddr,
@@ -97,6 +102,7 @@ impl Rest {
             registry,
             authentication,
             authorization,
+            issuer,
             kubelets: Kubelets::new(kubelet_tls, address.ip()),
             components: Components::default(),
             health,
@@ -138,7 +144,8 @@ impl Rest {
         };
         let what = format!("{} {}", request.method, request.attributes.path);
         let result = self.guarded(&what, self.answer(&request, body)).await;
-        result.flatten().unwrap_or_else(|status| refusal(&request, &status))
+        let response = result.flatten().unwrap_or_else(|status| refusal(&request, &status));
+        if pretty::wanted(&request) { pretty::print(response).await } else { response }
     }
 
     /// The body is read before anything is refused: a client that still sends would see a broken stream instead of the answer.
@@ -167,8 +174,8 @@ impl Rest {
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
         let catalog = self.registry.catalog();
-        let served =
-            catalog.find(&about.group, &about.version, &about.resource).ok_or_else(Status::no_such_resource)?;
+        let served = catalog.find(&about.group, &about.version, &about.resource).filter(|form| form.on);
+        let served = served.ok_or_else(Status::no_such_resource)?;
         if let Some(review) = served.review {
             if review == Review::ComponentStatus {
                 return self.component_statuses(request, served, about).await;
@@ -232,6 +239,7 @@ impl Rest {
             (Handler::Bind, _) => self.bind(request, &target, body).await,
             (Handler::Ask(change), _) => self.ask(request, &target, (sub, *change), body).await,
             (Handler::Logs, _) => self.logs(request, &target).await,
+            (Handler::Token, _) => self.token(request, &target, body).await,
         }
     }
 }

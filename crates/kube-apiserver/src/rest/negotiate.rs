@@ -120,8 +120,7 @@ pub fn wants_aggregated(headers: &HeaderMap) -> Option<&'static str> {
 
 /// A refusal of a request, in the version that the request is of.
 pub fn refusal(request: &Request, status: &Status) -> Response<Body> {
-    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    told(request, code, status.to_json())
+    refused(status, |code, json| told(request, code, json))
 }
 
 /// A status in the version that the request is of.
@@ -139,8 +138,17 @@ pub fn told(request: &Request, code: StatusCode, mut status: Value) -> Response<
 
 /// A refusal in the client's media type.
 pub fn failure(status: &Status, media: Media) -> Response<Body> {
+    refused(status, |code, json| media.document(code, ("", "v1", "Status"), &json))
+}
+
+/// With the code of the status, and when to try again.
+fn refused(status: &Status, respond: impl FnOnce(StatusCode, Value) -> Response<Body>) -> Response<Body> {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    media.document(code, ("", "v1", "Status"), &status.to_json())
+    let mut response = respond(code, status.to_json());
+    if let Some(seconds) = status.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
 }
 
 #[cfg(test)]

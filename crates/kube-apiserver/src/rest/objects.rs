@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use super::codec::{self, Media};
 use super::negotiate::{Accepted, Form, accepted_for, accepted_media, told};
 use super::{Expected, FieldValidation, Patch, Request, Rest, fit, read, with_warnings};
-use crate::registry::{Context, DeleteOptions, Object, Target, parse};
+use crate::attributes::Attributes;
+use crate::registry::{Context, DeleteOptions, Deletion, Object, Target, parse};
 use crate::server::Body;
 
 impl Rest {
@@ -124,6 +125,27 @@ impl Rest {
         Ok(with_warnings(response, &context.warnings()))
     }
 
+    /// A token for a service account. Admission sees the request, as its kind.
+    pub(super) async fn token(
+        &self,
+        request: &Request,
+        target: &Target,
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
+        const KIND: (&str, &str, &str) = ("authentication.k8s.io", "v1", "TokenRequest");
+        let issuer = self.issuer.as_ref().ok_or_else(|| {
+            Status::unavailable(
+                "this server makes no tokens: it was started without --service-account-signing-key-file",
+            )
+        })?;
+        let (mut asked, warnings) = decode(request, &Expected::of(KIND.0, KIND.1, KIND.2), &body)?;
+        let context = request.context("CreateOptions", warnings)?;
+        self.registry.admit_part(&context, target, &asked).await?;
+        issuer.answer(&self.registry, target, &mut asked).await?;
+        let response = accepted_media(&request.headers).document(StatusCode::CREATED, KIND, &asked);
+        Ok(with_warnings(response, &context.warnings()))
+    }
+
     pub(super) async fn replace(
         &self,
         request: &Request,
@@ -135,8 +157,48 @@ impl Rest {
         let (sent, warnings) = decode(request, &expected(target.form(), sub), &body)?;
         let change = |current: &Value| Ok(sub.map_or_else(|| sent.clone(), |(_, view)| view.take(current, &sent)));
         let context = request.context("UpdateOptions", warnings)?;
-        let bytes = self.registry.update(&context, target, rules(sub), &change).await?;
-        Ok(with_warnings(viewed(target.form(), sub, bytes, None, &accepted)?, &context.warnings()))
+        let resource = target.resource();
+        let updated = self.registry.update(&context, target, rules(sub), &change).await;
+        let absent = |status: &Status| status.reason == "NotFound" && sub.is_none() && resource.creates_on_update;
+        let (code, bytes) = match updated {
+            Err(status) if absent(&status) => {
+                (StatusCode::CREATED, self.create_missing(&context, target, sent.clone()).await?)
+            }
+            updated => (StatusCode::OK, updated?),
+        };
+        let mut response = viewed(target.form(), sub, bytes, None, &accepted)?;
+        *response.status_mut() = code;
+        Ok(with_warnings(response, &context.warnings()))
+    }
+
+    /// Makes an object that was to be changed, for who may make it.
+    pub(super) async fn create_missing(
+        &self,
+        context: &Context,
+        target: &Target,
+        object: Value,
+    ) -> Result<Bytes, Status> {
+        let resource = target.resource();
+        let attributes = Attributes { verb: "create".into(), ..context.attributes.clone() };
+        self.authorization.check(&attributes).await?;
+        let name = meta::name(&object);
+        if name != target.name {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({name}) does not match the name on the URL ({})",
+                target.name
+            )));
+        }
+        // Who names one object does not mean a new one.
+        for field in ["uid", "resourceVersion"] {
+            let wanted = meta::text(&object, field);
+            if !wanted.is_empty() {
+                let why = format!(
+                    "{field} mismatch: the provided object specified {field} {wanted}, and no existing object was found"
+                );
+                return Err(Status::conflict(resource.group, resource.plural, name, &why));
+            }
+        }
+        self.registry.create(context, target, object).await
     }
 
     pub(super) async fn patch(
@@ -176,11 +238,18 @@ impl Rest {
     ) -> Result<Response<Body>, Status> {
         let options = delete_options(request, &body)?;
         let context = Context::new(request.attributes.clone(), options.dry_run);
-        let (bytes, gone) = self.registry.delete(&context, target, &options).await?;
+        let (bytes, deletion) = self.registry.delete(&context, target, &options).await?;
         let media = accepted_media(&request.headers);
-        let response = match gone {
-            true => told(request, StatusCode::OK, parse(&bytes)?),
-            false => media_for(target, media).object(StatusCode::OK, target.form(), bytes, None)?,
+        // As upstream, for clients that ask in the old way.
+        let code = match deletion {
+            Deletion::Begun if options.orphan_dependents == Some(false) => StatusCode::ACCEPTED,
+            _ => StatusCode::OK,
+        };
+        let response = match deletion {
+            Deletion::Done => told(request, code, parse(&bytes)?),
+            Deletion::Begun | Deletion::Returned => {
+                media_for(target, media).object(code, target.form(), bytes, None)?
+            }
         };
         Ok(with_warnings(response, &context.warnings()))
     }

@@ -36,7 +36,7 @@ impl Rest {
         let mut errors = Errors::default();
         let status = match review {
             Review::SelfSubject => json!({"userInfo": user.to_json()}),
-            Review::Token => self.whose_token(&object, &mut errors),
+            Review::Token => self.whose_token(&object, &mut errors).await,
             Review::SelfSubjectRules => self.rules(user, &object, &mut errors).await,
             Review::SelfSubjectAccess => self.access(&object, Some(user), "", &mut errors).await,
             Review::SubjectAccess => self.access(&object, None, "", &mut errors).await,
@@ -52,14 +52,19 @@ impl Rest {
         Ok(with_warnings(response, &warnings))
     }
 
-    fn whose_token(&self, object: &Value, errors: &mut Errors) -> Value {
+    async fn whose_token(&self, object: &Value, errors: &mut Errors) -> Value {
         let token = meta::text_at(object, "spec.token");
         if token.is_empty() {
             errors.required(&Path::new("spec").child("token"), "");
+            return Value::Null;
         }
-        match self.authentication.of_token(token) {
-            Some(user) => json!({"authenticated": true, "user": user.to_json()}),
-            None => json!({"error": "the token is nobody's"}),
+        let audiences = object.pointer("/spec/audiences").and_then(Value::as_array).into_iter().flatten();
+        let audiences: Vec<String> = audiences.filter_map(Value::as_str).map(str::to_owned).collect();
+        match self.authentication.of_token(token, &audiences).await {
+            Ok((user, meant)) if meant.is_empty() => json!({"authenticated": true, "user": user.to_json()}),
+            Ok((user, meant)) => json!({"authenticated": true, "user": user.to_json(), "audiences": meant}),
+            Err(refused) if refused.is_empty() => json!({"error": "the token is nobody's"}),
+            Err(refused) => json!({"error": refused.join(", ")}),
         }
     }
 

@@ -15,15 +15,17 @@ use storage::{Entry, EventType, Seen, Watcher};
 use tokio::time::Instant;
 
 use super::codec::{self, Media, respond};
-use super::lists::selectors;
 use super::negotiate::{Accepted, Form, accepted_for};
 use super::objects::partial;
+use super::options::{initial_events, selectors};
 use super::{Request, Rest};
 use crate::registry::{Target, parse};
 use crate::server::Body;
 
 /// Between bookmarks, so that a client that hears nothing still knows how far it is.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// The last bookmark comes so long before the end, for the client to go on from there.
+const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// A watch ends at some time between this and twice as long; clients go on where they were.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
 /// What a client may ask for: more than anyone waits, and still a time that can be reckoned with.
@@ -37,12 +39,7 @@ impl Rest {
         let (labels, fields) = selectors(request, target)?;
         let filter = self.registry.filter(target, &labels, &fields)?;
         let version = request.query.number("resourceVersion")?;
-        let initial = request.query.flag("sendInitialEvents");
-        if initial && request.query.text("resourceVersionMatch") != "NotOlderThan" {
-            return Err(Status::bad_request(
-                "sendInitialEvents: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            ));
-        }
+        let initial = initial_events(request)?;
         let timeout = match request.query.number("timeoutSeconds")? {
             Some(seconds) if seconds > 0 => Duration::from_secs(seconds as u64).min(MAX_TIMEOUT),
             _ => DEFAULT_TIMEOUT + Duration::from_secs(rand::random_range(0..DEFAULT_TIMEOUT.as_secs())),
@@ -77,6 +74,13 @@ impl Rest {
     }
 }
 
+/// `None`: there is none before the end.
+fn next_bookmark(end: Instant) -> Option<Instant> {
+    let now = Instant::now();
+    let last = end.checked_sub(BOOKMARK_BEFORE_END).filter(|last| *last > now)?;
+    Some((now + BOOKMARK_EVERY).min(last))
+}
+
 struct State {
     watcher: Watcher,
     writer: Writer,
@@ -94,8 +98,9 @@ fn events(
     bookmarks: bool,
     timeout: Duration,
 ) -> impl Stream<Item = Bytes> + Send {
-    let bookmark = bookmarks.then(|| Instant::now() + BOOKMARK_EVERY);
-    let state = State { watcher, writer, first, end: Instant::now() + timeout, bookmark, over: false };
+    let end = Instant::now() + timeout;
+    let bookmark = bookmarks.then(|| next_bookmark(end)).flatten();
+    let state = State { watcher, writer, first, end, bookmark, over: false };
     futures::stream::unfold(state, |mut state| async move {
         if !state.first.is_empty() {
             return Some((std::mem::take(&mut state.first), state));
@@ -108,7 +113,7 @@ fn events(
             events = state.watcher.next(BATCH) => events.map(|events| (events, None)),
             () = tokio::time::sleep_until(due) => {
                 state.bookmark.filter(|at| *at <= Instant::now())?;
-                state.bookmark = Some(Instant::now() + BOOKMARK_EVERY);
+                state.bookmark = next_bookmark(state.end);
                 state.watcher.bookmark(BATCH).map(|(events, revision)| (events, Some(revision)))
             }
         };

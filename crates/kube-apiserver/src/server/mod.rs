@@ -116,7 +116,7 @@ impl Server {
     ) -> Response<Body> {
         let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
         let is_grpc = content_type.starts_with(b"application/grpc");
-        let user = match self.rest.authentication.user(certificate, request.headers()) {
+        let user = match self.rest.authentication.user(certificate, request.headers()).await {
             Ok(user) => user,
             Err(_) if !is_grpc && is_open(request.uri().path()) => Arc::default(),
             Err(_) if is_grpc => {

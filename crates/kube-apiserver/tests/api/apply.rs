@@ -63,9 +63,11 @@ async fn every_kind_can_be_applied() {
         assert_eq!(cause["reason"], "FieldManagerConflict", "{what}: {conflict}");
         let (code, left) = apply(&api, &format!("{path}?fieldManager=two"), &base).await;
         assert_eq!((code, &left["metadata"]["labels"]), (200, &made["metadata"]["labels"]), "{what}: {left}");
-        let mut without_version = left.clone();
-        without_version["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"].clone();
-        assert_eq!(without_version, made, "{what}");
+        let mut same = left.clone();
+        for counter in ["resourceVersion", "generation"].iter().filter(|field| made["metadata"].get(field).is_some()) {
+            same["metadata"][counter] = made["metadata"][counter].clone();
+        }
+        assert_eq!(same, made, "{what}");
         if resource.subresource("status").is_some() {
             let mut status = base.clone();
             status["metadata"]["labels"] = json!({"status": "one"});

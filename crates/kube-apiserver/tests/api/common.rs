@@ -8,7 +8,10 @@ use http::{Request, header};
 use http_body_util::{BodyExt, Full};
 use kube_apiserver::admission::Admission;
 use kube_apiserver::attributes::User;
-use kube_apiserver::authentication::{Authentication, TokenFile};
+use kube_apiserver::authentication::{
+    Authentication, BootstrapTokens, Issuer, ServiceAccountTokens, SigningKey, TokenAuthenticator, TokenFile,
+    VerifyingKey,
+};
 use kube_apiserver::authorization::{AlwaysAllow, Authorization};
 use kube_apiserver::registry::{Ranges, Registry};
 use kube_apiserver::rest::Rest;
@@ -21,6 +24,8 @@ pub struct Api {
     pub user: Arc<User>,
 }
 
+pub const ISSUER: &str = "https://issuer.test";
+
 /// Status code and body.
 pub type Answer = (u16, Vec<u8>);
 
@@ -31,10 +36,31 @@ fn user(name: &str, groups: &[&str]) -> Arc<User> {
 
 /// What serves a registry.
 pub fn rest(registry: &Arc<Registry>, authorization: Authorization) -> Rest {
-    let tokens = Some(TokenFile::parse("secret,ann,7,devs").unwrap());
-    let authentication = Authentication { tokens, anonymous: false };
+    let key = include_bytes!("service-account.key");
+    let audiences = vec![ISSUER.to_owned()];
+    let issuer = Issuer {
+        issuers: audiences.clone(),
+        key: SigningKey::read(key).unwrap(),
+        verifying: VerifyingKey::read(key).unwrap(),
+        audiences: audiences.clone(),
+        max_seconds: None,
+        extend: true,
+        jwks_uri: None,
+    };
+    let methods: Vec<Arc<dyn TokenAuthenticator>> = vec![
+        Arc::new(TokenFile::parse("secret,ann,7,devs").unwrap()),
+        Arc::new(ServiceAccountTokens {
+            registry: registry.clone(),
+            issuers: audiences.clone(),
+            keys: issuer.verifying.clone(),
+            lookup: true,
+        }),
+        Arc::new(BootstrapTokens { registry: registry.clone() }),
+    ];
+    let authentication = Authentication::new(methods, audiences, false);
     let health = daemon::Health::unbound();
-    Rest::new(registry.clone(), authentication, authorization, None, health, "127.0.0.1:6443".parse().unwrap())
+    let address = "127.0.0.1:6443".parse().unwrap();
+    Rest::new(registry.clone(), authentication, authorization, Some(issuer), None, health, address)
 }
 
 pub fn everything() -> Authorization {

@@ -8,6 +8,8 @@ mod parts;
 mod protobuf;
 mod reviews;
 mod samples;
+mod tokens;
 mod users;
+mod verbs;
 mod versions;
 mod walkthroughs;

@@ -20,7 +20,7 @@ async fn tokens_and_selves() {
     let ann = json!({"username": "ann", "uid": "7", "groups": ["devs", "system:authenticated"]});
     assert_eq!(
         asks(&api, &tokens, json!({"token": "secret"})).await,
-        (201, json!({"authenticated": true, "user": ann}))
+        (201, json!({"authenticated": true, "user": ann, "audiences": ["https://issuer.test"]}))
     );
     let (code, status) = asks(&api, &tokens, json!({"token": "other"})).await;
     assert_eq!((code, &status["authenticated"], status.get("user")), (201, &Value::Null, None));

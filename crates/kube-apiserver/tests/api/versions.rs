@@ -279,6 +279,26 @@ async fn events_have_one_storage_and_two_groups() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_off_is_not_there_and_its_objects_are() {
+    let api = Api::start().await;
+    let catalog = Catalog::builtin();
+    api.registry.serve(catalog.without(&[("apps", "v1"), ("", "v1beta1")].into()));
+    let template = json!({"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let deployment = json!({"metadata": {"name": "d"}, "spec": {"template": template}});
+    let old = "/apis/apps/v1beta1/namespaces/default/deployments";
+    assert_eq!(api.json("POST", old, &deployment).await.0, 201);
+    let new = "/apis/apps/v1/namespaces/default/deployments/d";
+    assert_eq!(api.json("GET", new, &Value::Null).await.0, 404);
+    assert_eq!(api.json("GET", "/api/v1beta1/pods", &Value::Null).await.0, 404);
+    assert_eq!(api.json("GET", "/api", &Value::Null).await.1["versions"], json!(["v1", "v1beta3"]));
+    let (_, group) = api.json("GET", "/apis/apps", &Value::Null).await;
+    assert_eq!(group["preferredVersion"]["version"], "v1beta2");
+    assert_eq!(api.json("GET", "/openapi/v3/apis/apps/v1", &Value::Null).await.0, 404);
+    api.registry.serve(catalog);
+    assert_eq!(api.json("GET", new, &Value::Null).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn discovery_and_openapi_tell_of_all_versions() {
     let api = Api::start().await;
     let (_, group) = api.json("GET", "/apis/apps", &Value::Null).await;

@@ -21,7 +21,7 @@ pub fn pods() -> Kind {
 }
 
 pub fn kind(plural: &str) -> Kind {
-    Kind { prefix: format!("/registry/{plural}/"), selectable: FIELDS.map(str::to_owned).to_vec() }
+    Kind { prefix: format!("/registry/{plural}/"), selectable: FIELDS.map(Into::into).to_vec() }
 }
 
 /// Holds back batches of the watch and pages of lists while it is shut.

@@ -50,7 +50,10 @@ impl Plugin for NodeRestriction {
     fn handles(&self, attempt: &Attempt<'_>) -> bool {
         let resource = attempt.target.resource();
         node(attempt).is_some()
-            && matches!((resource.group, resource.plural), ("", "nodes" | "pods") | ("coordination.k8s.io", "leases"))
+            && matches!(
+                (resource.group, resource.plural),
+                ("", "nodes" | "pods" | "serviceaccounts") | ("coordination.k8s.io", "leases")
+            )
     }
 
     async fn validate(&self, attempt: &Attempt<'_>, object: &Value) -> Result<(), Status> {
@@ -65,6 +68,10 @@ impl Plugin for NodeRestriction {
             ("leases", _) if meta::name(object) != node => {
                 refused(format!("node {node:?} is not allowed to write the lease of another node"))
             }
+            ("serviceaccounts", _) if sub == "token" => match check_token(attempt, node, object).await {
+                Some(why) => refused(why),
+                None => Ok(()),
+            },
             ("pods", Operation::Create) => match check_mirror(node, object) {
                 Some(why) => refused(why),
                 None => Ok(()),
@@ -86,6 +93,23 @@ impl Plugin for NodeRestriction {
             _ => Ok(()),
         }
     }
+}
+
+/// Why a node may not have this token: it must be for a pod of its own.
+async fn check_token(attempt: &Attempt<'_>, node: &str, request: &Value) -> Option<String> {
+    let bound = |field: &str| meta::text_at(request, &format!("spec.boundObjectRef.{field}"));
+    if (bound("apiVersion"), bound("kind")) != ("v1", "Pod") || bound("name").is_empty() || bound("uid").is_empty() {
+        return Some(format!("node {node:?} requested a token that is not bound to a pod by its name and uid"));
+    }
+    let namespace = &attempt.target.namespace;
+    let pod = attempt.registry.target("", "v1", "pods", namespace, bound("name")).ok()?;
+    let pod = attempt.registry.get(&pod).await.and_then(|entry| crate::registry::parse(&entry.bytes));
+    let Ok(pod) = pod else { return Some(format!("pod {:?} of the token was not found", bound("name"))) };
+    if meta::text(&pod, "uid") != bound("uid") {
+        return Some("the UID in the bound object reference does not match the pod of that name".into());
+    }
+    let on = meta::text_at(&pod, "spec.nodeName");
+    (on != node).then(|| format!("node {node:?} requested a token bound to a pod scheduled on a different node"))
 }
 
 /// Why a node's write of a node is refused.
