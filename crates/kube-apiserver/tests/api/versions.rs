@@ -299,6 +299,31 @@ async fn a_version_that_is_off_is_not_there_and_its_objects_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_may_is_asked_of_the_requests_group_and_by_todays_names() {
+    let admin = crate::users::start(&[]).await;
+    let rules = json!([{"verbs": ["list"], "apiGroups": [""], "resources": ["nodes", "replicationcontrollers"]},
+        {"verbs": ["list"], "apiGroups": ["apps"], "resources": ["deployments"]}]);
+    let base = "/apis/rbac.authorization.k8s.io/v1";
+    let (role, roles) = (json!({"metadata": {"name": "r"}, "rules": rules}), format!("{base}/clusterroles"));
+    assert_eq!(admin.json("POST", &roles, &role).await.0, 201);
+    let binding = json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "r"},
+        "subjects": [{"kind": "User", "name": "ann"}]});
+    assert_eq!(admin.json("POST", &format!("{base}/clusterrolebindings"), &binding).await.0, 201);
+    let ann = admin.by("ann", &[]);
+    crate::users::until_allowed(&ann, "/api/v1/nodes").await;
+    for (path, code) in [
+        ("/api/v1beta1/minions", 200),
+        ("/api/v1beta1/replicationControllers", 200),
+        ("/api/v1beta3/minions", 200),
+        ("/api/v1beta1/secrets", 403),
+        ("/apis/apps/v1beta2/deployments", 200),
+        ("/apis/extensions/v1beta1/deployments", 403),
+    ] {
+        assert_eq!(ann.json("GET", path, &Value::Null).await.0, code, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn discovery_and_openapi_tell_of_all_versions() {
     let api = Api::start().await;
     let (_, group) = api.json("GET", "/apis/apps", &Value::Null).await;

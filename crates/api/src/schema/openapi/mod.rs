@@ -231,7 +231,9 @@ impl Document {
             "patch" => Some(String::new()),
             _ => None,
         };
-        let id = format!("{action}{}{}{}", resource.version, resource.kind, sub.map_or("", |sub| sub.name));
+        // Several groups have the same kinds.
+        let group_name = resource.group.split('.').next().unwrap_or("");
+        let id = format!("{action}{group_name}{}{}{}", resource.version, resource.kind, sub.map_or("", |sub| sub.name));
         let mut operation = json!({"operationId": id, "x-kubernetes-action": action,
             GVK: {"group": group, "version": version, "kind": kind}});
         let schema_of = |reference: &str| match reference {
