@@ -32,24 +32,41 @@ const SCALARS: [&str; 9] = [
 ];
 
 fn main() {
-    for file in ["build.rs", "schema/roots.rs", "schema/fields.tsv", "schema/kinds.tsv", "schema/defaults.tsv"] {
-        println!("cargo::rerun-if-changed={file}");
-    }
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=schema");
     let mut generator = SchemaGenerator::default();
     register(&mut generator);
     let described = generator.take_definitions(true);
 
     let read = |name: &str| std::fs::read_to_string(name).unwrap_or_else(|e| panic!("crates/api/{name}: {e}"));
     let (fields, kinds, defaults) = (read("schema/fields.tsv"), read("schema/kinds.tsv"), read("schema/defaults.tsv"));
+    let (old_fields, old_kinds) = (read("schema/old-fields.tsv"), read("schema/old-kinds.tsv"));
+    let old_packages = read("schema/old-packages.tsv");
+    let old_packages: Vec<Vec<&str>> = rows(&old_packages).collect();
     let defaults: BTreeMap<(&str, &str), &str> = rows(&defaults).map(|row| ((row[0], row[1]), row[2])).collect();
 
     let mut by_type: BTreeMap<&str, Vec<Vec<&str>>> = BTreeMap::new();
-    for row in rows(&fields) {
+    for row in rows(&fields).chain(rows(&old_fields)) {
         by_type.entry(row[0]).or_default().push(row);
     }
+    let alike: Vec<&str> = by_type.iter().filter(|(_, rows)| rows[0][1] == LIKE).map(|(name, _)| *name).collect();
+    for name in alike {
+        let merged = like(name, &by_type);
+        by_type.insert(name, merged);
+    }
+    // What a type of an old version is described by: the type of the same name in a newer one.
+    let newer = |name: &str| {
+        let (package, short) = name.rsplit_once('.')?;
+        let packages = old_packages.iter().filter(|row| row[0] == package).flat_map(|row| row[1].split(','));
+        packages.map(|newer| format!("{newer}.{short}")).find_map(|name| described.get(&name))
+    };
+    let old =
+        |name: &str| name.rsplit_once('.').is_some_and(|(package, _)| old_packages.iter().any(|row| row[0] == package));
     let (mut types, mut docs) = (String::new(), String::new());
     let known = |name: &str| {
-        described.contains_key(name) || name.strip_suffix("List").is_some_and(|item| described.contains_key(item))
+        old(name)
+            || described.contains_key(name)
+            || name.strip_suffix("List").is_some_and(|item| described.contains_key(item))
     };
     // Types that only the table has, but that a described type holds inline or by value.
     let mut wanted: Vec<&str> = by_type.keys().copied().filter(|name| known(name)).collect();
@@ -58,7 +75,7 @@ fn main() {
         if SCALARS.contains(&name) {
             continue;
         }
-        let schema = described.get(name);
+        let schema = described.get(name).or_else(|| newer(name));
         if let Some(doc) = schema.and_then(|s| s.get("description")).and_then(Value::as_str) {
             docs.push_str(&format!("{name}\t{}\n", escape(doc)));
         }
@@ -86,7 +103,7 @@ fn main() {
             }
         }
     }
-    for row in rows(&kinds) {
+    for row in rows(&kinds).chain(rows(&old_kinds)) {
         types.push_str(&format!("K\t{}\t{}\t{}\t{}\n", row[0], row[1], row[2], row[3]));
     }
     for (name, field) in defaults.keys() {
@@ -101,6 +118,29 @@ fn main() {
         let mut encoder = flate2::write::DeflateEncoder::new(file, flate2::Compression::best());
         encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).expect("OUT_DIR can be written");
     }
+}
+
+/// The field of a row that says: all fields of the type in the value's place that have no row here. Rows whose value is `-` leave a field out.
+const LIKE: &str = "(like)";
+
+fn like<'a>(name: &'a str, by_type: &BTreeMap<&'a str, Vec<Vec<&'a str>>>) -> Vec<Vec<&'a str>> {
+    let (first, own) = by_type[name].split_first().expect("a type has rows");
+    assert!(
+        !by_type[first[2]].iter().any(|row| row[1] == LIKE),
+        "old-fields.tsv: {name} is like a type that is like another"
+    );
+    let mut merged = Vec::new();
+    for base in &by_type[first[2]] {
+        match own.iter().find(|row| row[1] == base[1]) {
+            Some(other) => merged.push(other.clone()),
+            None => merged.push([&[name], &base[1..]].concat()),
+        }
+    }
+    let new = own.iter().filter(|row| !merged.iter().any(|have| have[1] == row[1]));
+    let new: Vec<_> = new.cloned().collect();
+    merged.extend(new);
+    merged.retain(|row| row[2] != "-");
+    merged
 }
 
 fn rows(table: &str) -> impl Iterator<Item = Vec<&str>> {

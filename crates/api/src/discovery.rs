@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use crate::catalog::{Catalog, Served, Subresource};
 
 /// `/api`: the versions of the core group.
-pub fn core_versions(server_address: &str) -> Value {
-    json!({"kind": "APIVersions", "versions": ["v1"],
+pub fn core_versions(catalog: &Catalog, server_address: &str) -> Value {
+    let groups = catalog.groups();
+    let versions = groups.iter().find(|(group, _)| group.is_empty()).map_or(&[][..], |(_, versions)| versions);
+    json!({"kind": "APIVersions", "versions": versions,
         "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}]})
 }
 
@@ -42,14 +44,14 @@ pub fn resource_list(catalog: &Catalog, group: &str, version: &str) -> Option<Va
     for resource in catalog.of_version(group, version) {
         group_version = resource.api_version();
         let mut json = json!({
-            "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-            "kind": resource.kind, "verbs": resource.verbs,
+            "name": resource.path_name(), "singularName": resource.singular_name(), "namespaced": resource.namespaced,
+            "kind": resource.kind, "verbs": resource.own_verbs(),
         });
         names(resource, &mut json);
         list.push(json);
-        for sub in resource.subresources {
+        for sub in resource.own_subresources() {
             let mut json = json!({
-                "name": format!("{}/{}", resource.plural, sub.name), "singularName": "",
+                "name": format!("{}/{}", resource.path_name(), sub.name), "singularName": "",
                 "namespaced": resource.namespaced, "kind": resource.kind, "verbs": sub.verbs,
             });
             if let Some((group, version, kind)) = sub.body {
@@ -71,8 +73,8 @@ fn names(resource: &Served, json: &mut Value) {
     if !resource.short_names.is_empty() {
         json["shortNames"] = json!(resource.short_names);
     }
-    if !resource.categories.is_empty() {
-        json["categories"] = json!(resource.categories);
+    if !resource.own_categories().is_empty() {
+        json["categories"] = json!(resource.own_categories());
     }
 }
 
@@ -99,16 +101,16 @@ fn aggregated_resources(catalog: &Catalog, group: &str, version: &str) -> Vec<Va
         let scope = if resource.namespaced { "Namespaced" } else { "Cluster" };
         let own = kind(resource.group, resource.version, resource.kind);
         let mut json = json!({
-            "resource": resource.plural, "responseKind": own, "scope": scope,
-            "singularResource": resource.singular, "verbs": resource.verbs,
+            "resource": resource.path_name(), "responseKind": own, "scope": scope,
+            "singularResource": resource.singular_name(), "verbs": resource.own_verbs(),
         });
         names(resource, &mut json);
-        if !resource.subresources.is_empty() {
+        if !resource.own_subresources().is_empty() {
             let subresource = |sub: &Subresource| {
                 let body = sub.body.map_or_else(|| own.clone(), |(g, v, k)| kind(g, v, k));
                 json!({"subresource": sub.name, "responseKind": body, "verbs": sub.verbs})
             };
-            json["subresources"] = resource.subresources.iter().map(subresource).collect();
+            json["subresources"] = resource.own_subresources().iter().map(subresource).collect();
         }
         json
     })

@@ -6,6 +6,7 @@
 pub mod budget;
 pub mod catalog;
 pub mod columns;
+pub mod conversion;
 pub mod discovery;
 pub mod field;
 pub mod managedfields;

@@ -184,6 +184,15 @@ impl Selector {
         &self.requirements
     }
 
+    /// The labels that must be there with their values, where the selector says nothing else.
+    pub fn as_labels(&self) -> Option<Labels> {
+        let label = |one: &Requirement| match (one.operator, one.values.first()) {
+            (Operator::In, Some(value)) if one.values.len() == 1 => Some((one.key.clone(), value.clone())),
+            _ => None,
+        };
+        self.requirements.iter().map(label).collect::<Option<_>>().filter(|_| !self.nothing)
+    }
+
     pub fn is_everything(&self) -> bool {
         !self.nothing && self.requirements.is_empty()
     }

@@ -180,14 +180,18 @@ fn spoiled_samples_go_the_way_of_a_write() {
     let catalog = api::catalog::Catalog::builtin();
     for sample in samples.iter().map(|document| &document.value) {
         let kind = sample["kind"].as_str().unwrap();
-        let served = catalog.served().iter().find(|served| served.kind == kind).unwrap();
+        let served = catalog.served().iter().find(|served| served.is_stored() && served.kind == kind).unwrap();
         let mut places = Vec::new();
         pointers(sample, String::new(), &mut places);
         for place in places {
             for value in wrong.as_array().unwrap() {
                 let mut spoiled = sample.clone();
                 *spoiled.pointer_mut(&place).unwrap() = value.clone();
-                pipeline::run(served, spoiled, pipeline::PATCHES[1], b"{\"metadata\":{\"labels\":{\"a\":\"b\"}}}");
+                for form in catalog.served().iter().filter(|form| form.at == served.at) {
+                    let mut spoiled = spoiled.clone();
+                    form.from_stored(&mut spoiled);
+                    pipeline::run(form, spoiled, pipeline::PATCHES[1], b"{\"metadata\":{\"labels\":{\"a\":\"b\"}}}");
+                }
             }
         }
     }

@@ -236,7 +236,8 @@ impl Recording {
             }
             Action::Create => {}
         }
-        let event_name = format!("{name}.{:x}", time.as_nanosecond());
+        // Objects of old versions may have capital letters in their names; events of today may not.
+        let event_name = format!("{}.{:x}", name.to_ascii_lowercase(), time.as_nanosecond());
         let event = Event {
             metadata: ObjectMeta { namespace: Some(namespace), name: Some(event_name.clone()), ..Default::default() },
             involved_object: about,

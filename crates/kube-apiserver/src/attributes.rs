@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::catalog::{Catalog, Style};
 use api::selector::FieldSelector;
 use http::Method;
 use percent_encoding::percent_decode_str;
@@ -89,6 +90,22 @@ impl Attributes {
             resource.name = selected_name(query.text("fieldSelector"));
         }
         path_of(Some(resource), verb)
+    }
+
+    /// With what old versions say in another way as today's say it: resources by their name of today, and the namespace of the query. So
+    /// who may do something may do it in any version, and in no other way.
+    pub fn in_catalog(mut self, catalog: &Catalog, query: &Query) -> Self {
+        let Some(about) = &mut self.resource else { return self };
+        let Some(form) = catalog.find(&about.group, &about.version, &about.resource) else { return self };
+        about.resource = form.plural.to_owned();
+        if form.form.style == Style::Flat && form.namespaced && about.namespace.is_empty() {
+            about.namespace = match query.text("namespace") {
+                "" if matches!(&*self.verb, "list" | "watch" | "deletecollection") => String::new(),
+                "" => "default".to_owned(),
+                named => named.to_owned(),
+            };
+        }
+        self
     }
 
     /// Of a call over gRPC.
@@ -216,6 +233,33 @@ mod tests {
             ("POST", "/metrics", "post"),
         ] {
             assert_eq!(of(method, target).verb, verb, "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn old_versions_name_namespaces_in_the_query_and_resources_otherwise() {
+        for (method, target, expected) in [
+            ("GET", "/api/v1beta1/pods?namespace=x", ["list", "x", "pods", ""]),
+            ("GET", "/api/v1beta1/pods", ["list", "", "pods", ""]),
+            ("GET", "/api/v1beta1/watch/pods?namespace=x", ["watch", "x", "pods", ""]),
+            ("GET", "/api/v1beta1/pods/p", ["get", "default", "pods", "p"]),
+            ("POST", "/api/v1beta1/replicationControllers", ["create", "default", "replicationcontrollers", ""]),
+            (
+                "PUT",
+                "/api/v1beta1/replicationcontrollers/c?namespace=x",
+                ["update", "x", "replicationcontrollers", "c"],
+            ),
+            ("DELETE", "/api/v1beta1/pods", ["deletecollection", "", "pods", ""]),
+            ("GET", "/api/v1beta1/minions/m?namespace=x", ["get", "", "nodes", "m"]),
+            ("GET", "/api/v1beta3/minions/m", ["get", "", "nodes", "m"]),
+            ("GET", "/api/v1beta3/namespaces/x/pods/p?namespace=y", ["get", "x", "pods", "p"]),
+            ("GET", "/api/v1/pods?namespace=x", ["list", "", "pods", ""]),
+            ("GET", "/api/v1/minions", ["list", "", "minions", ""]),
+        ] {
+            let (_, query) = target.split_once('?').unwrap_or((target, ""));
+            let of = of(method, target).in_catalog(&Catalog::builtin(), &Query::parse(Some(query)));
+            let about = of.resource.unwrap();
+            assert_eq!([&*of.verb, &about.namespace, &about.resource, &about.name], expected, "{target}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod oidc;
+mod runtime_config;
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::ops::RangeInclusive;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::catalog::Catalog;
 use clap::Parser;
 use daemon::flags::ListenFlag;
 use daemon::tls::{ClientAuth, ClientTls, HTTP, HTTP2, KeyPair, ServerTls, Source};
@@ -94,6 +96,9 @@ pub struct Flags {
     /// How long it counts that something is not allowed
     #[arg(long, default_value = "30s", value_parser = duration)]
     authorization_webhook_cache_unauthorized_ttl: Duration,
+    /// Versions that are served or not: GROUP/VERSION=BOOL, api/VERSION=BOOL of the core group, and api/all, api/ga, api/beta, api/alpha
+    #[arg(long, value_delimiter = ',', value_name = "KEY=BOOL,…")]
+    runtime_config: Vec<String>,
     /// Plugins that are on beside those that are on by default
     #[arg(long, value_delimiter = ',', value_name = "PLUGIN,…")]
     enable_admission_plugins: Vec<String>,
@@ -126,6 +131,7 @@ pub struct Config {
     pub admission: Admission,
     pub rbac: Rbac,
     pub nodes: Nodes,
+    pub catalog: Arc<Catalog>,
 }
 
 /// `90s`, `5m`, `1h30m`: Go's notation.
@@ -165,6 +171,9 @@ impl Flags {
 
     pub fn check(self) -> Result<Config, Box<dyn std::error::Error>> {
         let (rbac, nodes) = (Rbac::default(), Nodes::default());
+        let catalog = Catalog::builtin();
+        let off = runtime_config::off(&self.runtime_config, &catalog.groups())?;
+        let catalog = if off.is_empty() { catalog } else { catalog.without(&off) };
         let mut authorizers: Vec<Arc<dyn Authorizer>> = Vec::new();
         for mode in &self.authorization_mode {
             authorizers.push(match mode.as_str() {
@@ -259,6 +268,7 @@ impl Flags {
             admission,
             rbac,
             nodes,
+            catalog,
         })
     }
 }

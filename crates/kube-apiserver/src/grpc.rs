@@ -57,6 +57,10 @@ impl Grpc {
         self.authorization.check(&attributes).await.map_err(status)?;
         let about = attributes.resource.as_ref().ok_or_else(|| status(Status::no_such_resource()))?;
         let target = self.registry.target_of(about).map_err(status)?;
+        // Daemons speak the stored version and no other.
+        if !target.form().is_stored() {
+            return Err(status(Status::no_such_resource()));
+        }
         let sub = match about.subresource.as_str() {
             "" => None,
             name => Some(target.resource().subresource(name).ok_or_else(|| status(Status::no_such_resource()))?),

@@ -21,7 +21,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use api::catalog::Catalog;
 use daemon::{Health, Supervisor};
 use storage::{Backend, Cache, Etcd};
 
@@ -56,7 +55,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     };
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
-    let catalog = Catalog::builtin();
+    let catalog = config.catalog;
     let cache = Cache::start(backend.clone());
     let service_ip = config.ranges.services.first().to_string();
     let registry =

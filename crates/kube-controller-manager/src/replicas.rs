@@ -220,7 +220,8 @@ impl Replicas {
 fn pod_of(owner: &Owner) -> ApiPod {
     let template = owner.template.metadata.clone().unwrap_or_default();
     let metadata = ObjectMeta {
-        generate_name: Some(format!("{}-", owner.key.name)),
+        // The controller's name may have capital letters, where an old version made it; a pod's may not.
+        generate_name: Some(format!("{}-", owner.key.name.to_ascii_lowercase())),
         namespace: Some(owner.key.namespace.clone()),
         labels: template.labels,
         annotations: template.annotations,

@@ -112,7 +112,13 @@ impl Discovery {
                 ));
             }
             let has = |r: &&Resource| r.categories.iter().any(|category| category == name);
-            let members: Vec<&Resource> = self.resources.iter().filter(has).collect();
+            // The preferred version of each comes first.
+            let mut members: Vec<&Resource> = Vec::new();
+            for member in self.resources.iter().filter(has) {
+                if !members.iter().any(|m| m.group == member.group && m.plural == member.plural) {
+                    members.push(member);
+                }
+            }
             if members.is_empty() { found.push(self.find(name)?) } else { found.extend(members) }
         }
         Ok(found)

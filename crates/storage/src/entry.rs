@@ -23,6 +23,9 @@ pub struct Entry {
 
 type Others = Mutex<Vec<(usize, Bytes)>>;
 
+/// Encodings that are kept with an entry; the one that was made first makes room for another.
+const OTHERS: usize = 4;
+
 impl Entry {
     /// `stored` is what the backend holds: without the resource version.
     pub(crate) fn new(key: &str, stored: &[u8], revision: i64, selectable: &Selectable) -> Self {
@@ -64,6 +67,9 @@ impl Entry {
             return bytes.clone();
         }
         let bytes = make(&self.bytes);
+        if others.len() >= OTHERS {
+            others.remove(0);
+        }
         others.push((media, bytes.clone()));
         bytes
     }
@@ -112,6 +118,8 @@ mod tests {
         let first = entry.other(3, length);
         assert_eq!(first, entry.other(3, |_| unreachable!()));
         assert_eq!(entry.other(4, |_| "x".into()), "x");
+        (5..5 + OTHERS).for_each(|media| drop(entry.other(media, |_| "y".into())));
+        assert_eq!(entry.other(4, |_| "again".into()), "again");
         assert!(size_of::<OnceLock<Box<Others>>>() <= 16);
     }
 }

@@ -1,6 +1,10 @@
-//! `apps`: what keeps pods running.
+//! `apps`: what keeps pods running, in `extensions` before.
 
-use super::{Resource, SELECTOR_SCALE, STATUS, at, row};
+use super::{
+    EXTENSIONS_ROLLBACK, EXTENSIONS_SCALE, ROLLBACK_V1BETA1, Resource, SCALE_V1BETA1, SCALE_V1BETA2, SELECTOR_SCALE,
+    STATUS, Version, also, at, row,
+};
+use crate::conversion::apps as conversion;
 use crate::{columns, strategy};
 
 const GROUP: &str = "apps";
@@ -11,7 +15,8 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::CONTROLLER_REVISIONS,
             strategy: &strategy::ControllerRevisions,
             ..row(GROUP, "v1", "ControllerRevision", "controllerrevisions")
-        },
+        }
+        .shown_as([also(GROUP, "v1beta1", "ControllerRevision"), also(GROUP, "v1beta2", "ControllerRevision")]),
         Resource {
             short_names: &["ds"],
             categories: &["all"],
@@ -20,7 +25,15 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::DAEMON_SETS,
             strategy: &strategy::DaemonSets,
             ..row(GROUP, "v1", "DaemonSet", "daemonsets")
-        },
+        }
+        .shown_as([
+            Version {
+                conversion: &conversion::EXTENSIONS_DAEMON_SET,
+                orphans: true,
+                ..also("extensions", "v1beta1", "DaemonSet")
+            },
+            Version { orphans: true, ..also(GROUP, "v1beta2", "DaemonSet") },
+        ]),
         Resource {
             short_names: &["deploy"],
             categories: &["all"],
@@ -29,7 +42,26 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::DEPLOYMENTS,
             strategy: &strategy::Deployments,
             ..row(GROUP, "v1", "Deployment", "deployments")
-        },
+        }
+        .shown_as([
+            Version {
+                conversion: &conversion::EXTENSIONS_DEPLOYMENT,
+                subresources: Some(&[EXTENSIONS_ROLLBACK, EXTENSIONS_SCALE, STATUS]),
+                orphans: true,
+                ..also("extensions", "v1beta1", "Deployment")
+            },
+            Version {
+                conversion: &conversion::DEPLOYMENT_V1BETA1,
+                subresources: Some(&[ROLLBACK_V1BETA1, SCALE_V1BETA1, STATUS]),
+                orphans: true,
+                ..also(GROUP, "v1beta1", "Deployment")
+            },
+            Version {
+                subresources: Some(&[SCALE_V1BETA2, STATUS]),
+                orphans: true,
+                ..also(GROUP, "v1beta2", "Deployment")
+            },
+        ]),
         Resource {
             short_names: &["rs"],
             categories: &["all"],
@@ -39,7 +71,20 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::REPLICA_SETS,
             strategy: &strategy::ReplicaSets,
             ..row(GROUP, "v1", "ReplicaSet", "replicasets")
-        },
+        }
+        .shown_as([
+            Version {
+                conversion: &conversion::EXTENSIONS_REPLICA_SET,
+                subresources: Some(&[EXTENSIONS_SCALE, STATUS]),
+                orphans: true,
+                ..also("extensions", "v1beta1", "ReplicaSet")
+            },
+            Version {
+                subresources: Some(&[SCALE_V1BETA2, STATUS]),
+                orphans: true,
+                ..also(GROUP, "v1beta2", "ReplicaSet")
+            },
+        ]),
         Resource {
             short_names: &["sts"],
             categories: &["all"],
@@ -48,6 +93,19 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::STATEFUL_SETS,
             strategy: &strategy::StatefulSets,
             ..row(GROUP, "v1", "StatefulSet", "statefulsets")
-        },
+        }
+        .shown_as([
+            Version {
+                conversion: &conversion::STATEFUL_SET_V1BETA1,
+                subresources: Some(&[SCALE_V1BETA1, STATUS]),
+                orphans: true,
+                ..also(GROUP, "v1beta1", "StatefulSet")
+            },
+            Version {
+                subresources: Some(&[SCALE_V1BETA2, STATUS]),
+                orphans: true,
+                ..also(GROUP, "v1beta2", "StatefulSet")
+            },
+        ]),
     ]
 }

@@ -1,6 +1,6 @@
 //! `batch`: pods that end.
 
-use super::{Resource, STATUS, Selectable, row};
+use super::{Resource, STATUS, Selectable, also, row};
 use crate::{columns, strategy};
 
 const GROUP: &str = "batch";
@@ -15,7 +15,8 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::CRON_JOBS,
             strategy: &strategy::CronJobs,
             ..row(GROUP, "v1", "CronJob", "cronjobs")
-        },
+        }
+        .shown_as([also(GROUP, "v1beta1", "CronJob")]),
         Resource {
             categories: &["all"],
             subresources: &[STATUS],

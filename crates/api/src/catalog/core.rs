@@ -1,12 +1,30 @@
 //! The core group.
 
 use super::{
-    BINDING, EPHEMERAL_CONTAINERS, FINALIZE, LOG, RESIZE, Resource, SCALE, STATUS, Selectable, TOKEN, at, row,
+    BINDING, EPHEMERAL_CONTAINERS, EXTENSIONS_CONTROLLER_SCALE, FINALIZE, LOG, RESIZE, Resource, Review, SCALE, STATUS,
+    Selectable, TOKEN, Version, also, at, old, row,
 };
+use crate::conversion::events;
 use crate::{columns, strategy};
+
+/// An event as `events.k8s.io` has it.
+fn named(version: Version) -> Version {
+    Version { conversion: &events::EVENT, fields: events::FIELDS, ..version }
+}
 
 pub(super) fn rows() -> Vec<Resource> {
     vec![
+        // Binds a pod that the body names.
+        Resource { verbs: &["create"], review: Some(Review::Binding), ..row("", "v1", "Binding", "bindings") }
+            .shown_as(old::versions("Binding")),
+        Resource {
+            short_names: &["cs"],
+            namespaced: false,
+            verbs: &["get", "list"],
+            columns: columns::COMPONENT_STATUSES,
+            review: Some(Review::ComponentStatus),
+            ..row("", "v1", "ComponentStatus", "componentstatuses")
+        },
         Resource {
             short_names: &["cm"],
             columns: columns::CONFIG_MAPS,
@@ -19,7 +37,8 @@ pub(super) fn rows() -> Vec<Resource> {
             strategy: &strategy::EndpointsRules,
             creates_on_update: true,
             ..row("", "v1", "Endpoints", "endpoints")
-        },
+        }
+        .shown_as(old::versions("Endpoints")),
         Resource {
             short_names: &["ev"],
             columns: columns::EVENTS,
@@ -41,14 +60,20 @@ pub(super) fn rows() -> Vec<Resource> {
             },
             creates_on_update: true,
             ..row("", "v1", "Event", "events")
-        },
+        }
+        .shown_as(old::versions("Event"))
+        .shown_as([
+            Version { validate_create: Some(events::validate_create), ..named(also("events.k8s.io", "v1", "Event")) },
+            named(also("events.k8s.io", "v1beta1", "Event")),
+        ]),
         Resource {
             short_names: &["limits"],
             columns: columns::CREATED,
             strategy: &strategy::LimitRanges,
             creates_on_update: true,
             ..row("", "v1", "LimitRange", "limitranges")
-        },
+        }
+        .shown_as(old::versions("LimitRange")),
         Resource {
             short_names: &["ns"],
             namespaced: false,
@@ -58,7 +83,8 @@ pub(super) fn rows() -> Vec<Resource> {
             strategy: &strategy::Namespaces,
             returns_deleted: true,
             ..row("", "v1", "Namespace", "namespaces")
-        },
+        }
+        .shown_as(old::versions("Namespace")),
         Resource {
             short_names: &["no"],
             namespaced: false,
@@ -67,7 +93,8 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::NODES,
             strategy: &strategy::Nodes,
             ..row("", "v1", "Node", "nodes")
-        },
+        }
+        .shown_as(old::versions("Node")),
         Resource {
             short_names: &["pvc"],
             subresources: &[STATUS],
@@ -106,7 +133,8 @@ pub(super) fn rows() -> Vec<Resource> {
             strategy: &strategy::Pods,
             returns_deleted: true,
             ..row("", "v1", "Pod", "pods")
-        },
+        }
+        .shown_as(old::versions("Pod")),
         Resource {
             generation: true,
             columns: columns::POD_TEMPLATES,
@@ -123,7 +151,17 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::REPLICATION_CONTROLLERS,
             strategy: &strategy::ReplicationControllers,
             ..row("", "v1", "ReplicationController", "replicationcontrollers")
-        },
+        }
+        .shown_as(old::versions("ReplicationController"))
+        // Scales were of this group before every group had them.
+        .shown_as([Version {
+            kind: "ReplicationControllerDummy",
+            verbs: Some(&[]),
+            subresources: Some(&[EXTENSIONS_CONTROLLER_SCALE]),
+            group: "extensions",
+            version: "v1beta1",
+            ..also("", "v1", "ReplicationController")
+        }]),
         Resource {
             short_names: &["quota"],
             subresources: &[STATUS],
@@ -131,13 +169,15 @@ pub(super) fn rows() -> Vec<Resource> {
             strategy: &strategy::ResourceQuotas,
             returns_deleted: true,
             ..row("", "v1", "ResourceQuota", "resourcequotas")
-        },
+        }
+        .shown_as(old::versions("ResourceQuota")),
         Resource {
             columns: columns::SECRETS,
             strategy: &strategy::Secrets,
             selectable: const { &[at("type")] },
             ..row("", "v1", "Secret", "secrets")
-        },
+        }
+        .shown_as(old::versions("Secret")),
         Resource {
             short_names: &["sa"],
             subresources: &[TOKEN],
@@ -145,7 +185,8 @@ pub(super) fn rows() -> Vec<Resource> {
             strategy: &strategy::ServiceAccounts,
             returns_deleted: true,
             ..row("", "v1", "ServiceAccount", "serviceaccounts")
-        },
+        }
+        .shown_as(old::versions("ServiceAccount")),
         Resource {
             short_names: &["svc"],
             categories: &["all"],
@@ -156,6 +197,7 @@ pub(super) fn rows() -> Vec<Resource> {
             returns_deleted: true,
             creates_on_update: true,
             ..row("", "v1", "Service", "services")
-        },
+        }
+        .shown_as(old::versions("Service")),
     ]
 }

@@ -12,6 +12,7 @@ mod discovery;
 mod flowcontrol;
 mod networking;
 mod node;
+mod old;
 mod policy;
 mod rbac;
 mod resource;
@@ -20,16 +21,21 @@ mod scheduling;
 mod storage;
 mod storagemigration;
 mod subresource;
+mod version;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
+
+use serde_json::Value;
 
 use crate::columns::{self, Column};
 use crate::schema::{Shape, TypeId, builtin};
 use crate::strategy::{self, Strategy};
 
 pub use subresource::*;
+pub use version::{Style, Version};
+use version::{also, group_rank, version_rank};
 
 /// One storage, and any number of versions that show it.
 pub struct Resource {
@@ -56,7 +62,7 @@ pub struct Resource {
     pub selectable: &'static [Selectable],
     pub columns: &'static [Column],
     pub strategy: &'static dyn Strategy,
-    /// It is a question that is answered at once; its objects are not stored.
+    /// It is a question or a request that is answered at once; its objects are not stored.
     pub review: Option<Review>,
 }
 
@@ -74,6 +80,10 @@ pub enum Review {
     SelfSubjectAccess,
     /// What may I do in a namespace?
     SelfSubjectRules,
+    /// Which node shall a pod be on?
+    Binding,
+    /// How are the members of the control plane?
+    ComponentStatus,
 }
 
 /// A field for selectors: its name there, and where it stands.
@@ -94,26 +104,13 @@ const fn at(path: &'static str) -> Selectable {
     Selectable { name: path, path }
 }
 
-/// A form in which a resource is shown.
-#[derive(Clone, Copy, Debug)]
-pub struct Version {
-    pub group: &'static str,
-    pub version: &'static str,
-    pub kind: &'static str,
-    pub schema: TypeId,
-}
-
-impl Version {
-    pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
-    }
-}
-
 pub const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 impl Resource {
-    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
-        self.subresources.iter().find(|sub| sub.name == name)
+    /// The resource in these versions too.
+    fn shown_as(mut self, versions: impl IntoIterator<Item = Version>) -> Self {
+        self.versions.extend(versions);
+        self
     }
 
     /// What a selector sees where the field is missing: the zero value of its type.
@@ -150,6 +147,12 @@ pub struct Served {
     pub schema: TypeId,
     /// Place of the resource in the catalog.
     pub at: usize,
+    /// The version itself.
+    pub form: Version,
+    /// Which of the resource's versions it is: 0 is the stored one.
+    pub place: usize,
+    /// Clients see it.
+    pub on: bool,
     resource: Arc<Resource>,
 }
 
@@ -168,27 +171,154 @@ impl Served {
     pub fn resource(&self) -> &Arc<Resource> {
         &self.resource
     }
+
+    /// Whether documents are stored as this version has them.
+    pub fn is_stored(&self) -> bool {
+        self.place == 0
+    }
+
+    /// The resource in paths.
+    pub fn path_name(&self) -> &'static str {
+        self.form.names.first().copied().unwrap_or(self.plural)
+    }
+
+    /// What one of it is called.
+    pub fn singular_name(&self) -> &'static str {
+        self.form.singular.unwrap_or(self.singular)
+    }
+
+    pub fn own_verbs(&self) -> &'static [&'static str] {
+        self.form.verbs.unwrap_or(self.verbs)
+    }
+
+    pub fn own_subresources(&self) -> &'static [Subresource] {
+        self.form.subresources.unwrap_or(self.subresources)
+    }
+
+    pub fn own_columns(&self) -> &'static [Column] {
+        self.form.columns.unwrap_or(self.columns)
+    }
+
+    /// Groups of resources are made of what is stored, so that nothing is in one twice.
+    pub fn own_categories(&self) -> &'static [&'static str] {
+        if self.group == self.resource.stored().group { self.categories } else { &[] }
+    }
+
+    pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
+        self.own_subresources().iter().find(|sub| sub.name == name)
+    }
+
+    /// The envelope of a list in this version, out of today's.
+    pub fn list_from_stored(&self, list: &mut Value) {
+        if self.form.style == Style::Flat {
+            crate::conversion::core::list(list);
+        }
+    }
+
+    /// A document that was fitted to this version, as it is stored; or why it can't be converted.
+    pub fn to_stored(&self, document: &mut Value) -> Result<(), String> {
+        if self.is_stored() {
+            return Ok(());
+        }
+        (self.form.conversion.default)(document);
+        self.form_to_stored(document)?;
+        // What has a looser type in this version may be nothing that can be stored.
+        let wrong = builtin().fit(self.resource.stored().schema, document).wrong;
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+    }
+
+    /// As [`Served::to_stored`], with nothing filled in: what is applied holds what its manager wants and no more.
+    pub fn form_to_stored(&self, document: &mut Value) -> Result<(), String> {
+        if self.is_stored() {
+            return Ok(());
+        }
+        (self.form.conversion.check)(document)?;
+        (self.form.conversion.to_stored)(document);
+        if self.form.style != Style::Today {
+            crate::meta::metadata_mut(document).remove("selfLink");
+        }
+        name_kind(document, &self.resource.stored());
+        Ok(())
+    }
+
+    /// What is stored, as this version has it.
+    pub fn from_stored(&self, document: &mut Value) {
+        if !self.is_stored() {
+            let (namespace, name) = (crate::meta::namespace(document), crate::meta::name(document));
+            let link = self.form.style.link(self.version, self.path_name(), namespace, name);
+            if let Some(link) = link.filter(|_| !name.is_empty()) {
+                crate::meta::metadata_mut(document).insert("selfLink".into(), link.into());
+            }
+            (self.form.conversion.from_stored)(document);
+            name_kind(document, &self.form);
+        }
+    }
+}
+
+fn name_kind(document: &mut Value, version: &Version) {
+    let fields = crate::meta::fields_mut(document);
+    fields.insert("apiVersion".into(), version.api_version().into());
+    fields.insert("kind".into(), version.kind.into());
 }
 
 /// All resources at one time. A change makes another one, which takes the place of this one as a whole.
 pub struct Catalog {
     resources: Vec<Arc<Resource>>,
+    /// What clients see, and all of it.
     served: Vec<Arc<Served>>,
+    all: Vec<Arc<Served>>,
     /// By group, version and plural.
     by_path: HashMap<(&'static str, &'static str, &'static str), usize>,
+    /// The places of the stored versions, by resource.
+    stored: Vec<usize>,
 }
 
 impl Catalog {
     /// In the order of discovery.
     pub fn new(resources: Vec<Arc<Resource>>) -> Self {
+        Self::with(resources, &HashSet::new())
+    }
+
+    /// Without these groups and versions. Their resources are kept and known to the daemons all the same.
+    pub fn without(&self, off: &HashSet<(&str, &str)>) -> Arc<Self> {
+        Arc::new(Self::with(self.resources.clone(), off))
+    }
+
+    fn with(resources: Vec<Arc<Resource>>, off: &HashSet<(&str, &str)>) -> Self {
         let mut served = Vec::new();
         for (at, resource) in resources.iter().enumerate() {
-            for &Version { group, version, kind, schema } in &resource.versions {
-                served.push(Arc::new(Served { group, version, kind, schema, at, resource: resource.clone() }));
+            for (place, &form) in resource.versions.iter().enumerate() {
+                let Version { group, version, kind, schema, .. } = form;
+                let resource = resource.clone();
+                let on = !off.contains(&(group, version));
+                served.push(Arc::new(Served { group, version, kind, schema, at, form, place, on, resource }));
             }
         }
-        let paths = served.iter().enumerate().map(|(at, one)| ((one.group, one.version, one.plural), at));
-        Self { by_path: paths.collect(), resources, served }
+        let mut groups: Vec<&str> = Vec::new();
+        for one in &served {
+            if !groups.contains(&one.group) {
+                groups.push(one.group);
+            }
+        }
+        let place = |group: &str| groups.iter().position(|known| *known == group);
+        served.sort_by_key(|one| {
+            (group_rank(one.group), place(one.group), version_rank(one.version), one.path_name().to_ascii_lowercase())
+        });
+        let mut by_path = HashMap::new();
+        let mut stored = vec![0; resources.len()];
+        for (at, one) in served.iter().enumerate() {
+            let names =
+                if one.form.names.is_empty() { std::slice::from_ref(&one.resource.plural) } else { one.form.names };
+            by_path.extend(names.iter().map(|name| ((one.group, one.version, *name), at)));
+            if one.is_stored() {
+                stored[one.at] = at;
+            }
+        }
+        let on = served.iter().filter(|one| one.on).cloned().collect();
+        Self { by_path, resources, served: on, all: served, stored }
     }
 
     /// The resources that come with the program.
@@ -229,7 +359,12 @@ impl Catalog {
     }
 
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
-        self.by_path.get(&(group, version, plural)).map(|&at| &self.served[at])
+        self.by_path.get(&(group, version, plural)).map(|&at| &self.all[at])
+    }
+
+    /// A resource in the version that is stored.
+    pub fn stored_form(&self, of: &Served) -> &Arc<Served> {
+        &self.all[self.stored[of.at]]
     }
 
     /// What a group and a version show.
@@ -253,10 +388,8 @@ impl Catalog {
 
 /// A row with what most resources have.
 fn row(group: &'static str, version: &'static str, kind: &'static str, plural: &'static str) -> Resource {
-    let schema = builtin().of_kind(group, version, kind);
-    let schema = schema.unwrap_or_else(|| panic!("schema/roots.rs lacks {group}/{version} {kind}"));
     Resource {
-        versions: vec![Version { group, version, kind, schema }],
+        versions: vec![also(group, version, kind)],
         plural,
         singular: kind.to_ascii_lowercase().leak(),
         short_names: &[],
@@ -300,8 +433,8 @@ mod tests {
         let short: Vec<&str> = groups.iter().map(|group| group.split('.').next().unwrap()).collect();
         assert_eq!(
             short.join(" "),
-            " apps authentication authorization autoscaling batch certificates networking policy rbac storage admissionregistration scheduling \
-             coordination node discovery flowcontrol resource storagemigration"
+            " apps events authentication authorization autoscaling batch certificates networking extensions policy rbac storage \
+             admissionregistration scheduling coordination node discovery flowcontrol resource storagemigration"
         );
     }
 
@@ -310,7 +443,8 @@ mod tests {
         for (group, versions) in Catalog::builtin().groups() {
             for version in versions {
                 let catalog = Catalog::builtin();
-                let plurals: Vec<&str> = catalog.of_version(group, version).map(|served| served.plural).collect();
+                let names = catalog.of_version(group, version).map(|served| served.path_name().to_ascii_lowercase());
+                let plurals: Vec<String> = names.collect();
                 assert!(plurals.is_sorted(), "{group}/{version}: {plurals:?}");
             }
         }

@@ -1,6 +1,7 @@
 //! `networking.k8s.io`.
 
-use super::{Resource, STATUS, row};
+use super::{Resource, STATUS, Version, also, row};
+use crate::conversion::networking::INGRESS;
 use crate::{columns, strategy};
 
 const GROUP: &str = "networking.k8s.io";
@@ -13,7 +14,8 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::INGRESS_CLASSES,
             strategy: &strategy::IngressClasses,
             ..row(GROUP, "v1", "IngressClass", "ingressclasses")
-        },
+        }
+        .shown_as([also(GROUP, "v1beta1", "IngressClass")]),
         Resource {
             short_names: &["ing"],
             subresources: &[STATUS],
@@ -21,7 +23,11 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::INGRESSES,
             strategy: &strategy::Ingresses,
             ..row(GROUP, "v1", "Ingress", "ingresses")
-        },
+        }
+        .shown_as([
+            Version { conversion: &INGRESS, ..also("extensions", "v1beta1", "Ingress") },
+            Version { conversion: &INGRESS, ..also(GROUP, "v1beta1", "Ingress") },
+        ]),
         Resource {
             short_names: &["ip"],
             namespaced: false,
@@ -35,7 +41,8 @@ pub(super) fn rows() -> Vec<Resource> {
             columns: columns::NETWORK_POLICIES,
             strategy: &strategy::NetworkPolicies,
             ..row(GROUP, "v1", "NetworkPolicy", "networkpolicies")
-        },
+        }
+        .shown_as([also("extensions", "v1beta1", "NetworkPolicy")]),
         Resource {
             namespaced: false,
             subresources: &[STATUS],

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::conversion;
 use crate::field::Errors;
 use crate::meta::{self, metadata_mut, object_mut};
 use crate::selector::Selector;
@@ -26,6 +27,8 @@ pub enum Handler {
     View(View),
     /// Assigns a pod to a node.
     Bind,
+    /// A request that changes the object: the object as it is, and the request.
+    Ask(fn(&Value, &Value) -> Value),
     /// What a container has printed. Takes over the connection.
     Logs,
     /// A new token for a service account.
@@ -103,6 +106,41 @@ pub const SELECTOR_SCALE: Subresource = Subresource {
     handler: Handler::View(View { show: Some(selector_scale_of), take: with_replicas, rules: Rules::Object }),
     ..SCALE
 };
+
+/// Those of versions in which a scale had a form of its own.
+pub const EXTENSIONS_SCALE: Subresource = Subresource {
+    body: Some(("extensions", "v1beta1", "Scale")),
+    handler: old_scale_view(|object| old_scale(selector_scale_of(object), "extensions/v1beta1")),
+    ..SCALE
+};
+pub const EXTENSIONS_CONTROLLER_SCALE: Subresource = Subresource {
+    handler: old_scale_view(|object| old_scale(scale_of(object), "extensions/v1beta1")),
+    ..EXTENSIONS_SCALE
+};
+pub const SCALE_V1BETA1: Subresource = Subresource {
+    body: Some(("apps", "v1beta1", "Scale")),
+    handler: old_scale_view(|object| old_scale(selector_scale_of(object), "apps/v1beta1")),
+    ..SCALE
+};
+pub const SCALE_V1BETA2: Subresource = Subresource {
+    body: Some(("apps", "v1beta2", "Scale")),
+    handler: old_scale_view(|object| old_scale(selector_scale_of(object), "apps/v1beta2")),
+    ..SCALE
+};
+
+const fn old_scale_view(show: fn(&Value) -> Value) -> Handler {
+    Handler::View(View { show: Some(show), take: with_replicas, rules: Rules::Object })
+}
+
+/// Asks a deployment to go back to what it was.
+pub const EXTENSIONS_ROLLBACK: Subresource = Subresource {
+    name: "rollback",
+    verbs: &["create"],
+    body: Some(("extensions", "v1beta1", "DeploymentRollback")),
+    handler: Handler::Ask(conversion::apps::roll_back),
+};
+pub const ROLLBACK_V1BETA1: Subresource =
+    Subresource { body: Some(("apps", "v1beta1", "DeploymentRollback")), ..EXTENSIONS_ROLLBACK };
 
 /// What is added to a pod that runs, to look into it.
 pub const EPHEMERAL_CONTAINERS: Subresource = Subresource {
@@ -234,6 +272,22 @@ fn scale(object: &Value, selector: String) -> Value {
         "status": {"replicas": replicas("status.replicas"), "selector": selector}})
 }
 
+/// The selector as text has another name; it is a map too, where a map can say it.
+fn old_scale(mut scale: Value, api_version: &str) -> Value {
+    scale["apiVersion"] = api_version.into();
+    let text = scale["status"]["selector"].take();
+    let selector: Option<Selector> = text.as_str().and_then(|text| text.parse().ok());
+    let status = object_mut(&mut scale, "status");
+    status.remove("selector");
+    if let Some(labels) = selector.as_ref().and_then(Selector::as_labels).filter(|labels| !labels.is_empty()) {
+        status.insert("selector".into(), json!(labels));
+    }
+    if text.as_str().is_some_and(|text| !text.is_empty()) {
+        status.insert("targetSelector".into(), text);
+    }
+    scale
+}
+
 fn with_replicas(object: &Value, scale: &Value) -> Value {
     let mut result = object.clone();
     let replicas = meta::at(scale, "spec.replicas").and_then(Value::as_i64);
@@ -280,6 +334,18 @@ mod tests {
         let among = json!({"key": "e", "operator": "In", "values": ["f", "g"]});
         set["spec"]["selector"] = json!({"matchLabels": {"a": "b"}, "matchExpressions": [among]});
         assert_eq!(view(SELECTOR_SCALE).show(&set)["status"]["selector"], "a=b,e in (f,g)");
+    }
+
+    #[test]
+    fn an_old_scale_tells_the_selector_twice_where_a_map_can_say_it() {
+        let mut set = controller();
+        set["spec"]["selector"] = json!({"matchLabels": {"a": "b"}});
+        let status = &view(EXTENSIONS_SCALE).show(&set)["status"];
+        assert_eq!(*status, json!({"replicas": 1, "selector": {"a": "b"}, "targetSelector": "a=b"}));
+        let among = json!({"key": "e", "operator": "In", "values": ["f", "g"]});
+        set["spec"]["selector"] = json!({"matchExpressions": [among]});
+        let status = &view(SCALE_V1BETA2).show(&set)["status"];
+        assert_eq!(*status, json!({"replicas": 1, "targetSelector": "e in (f,g)"}));
     }
 
     #[test]

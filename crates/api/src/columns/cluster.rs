@@ -181,6 +181,24 @@ fn claim_state(claim: &Value) -> String {
     states.iter().filter(|(is, _)| *is).map(|(_, state)| *state).collect::<Vec<_>>().join(",")
 }
 
+pub const COMPONENT_STATUSES: &[Column] = &[
+    NAME,
+    text("Status", "Whether it is healthy.", |status, _| match condition(status, "status") {
+        "True" => "Healthy".into(),
+        "False" => "Unhealthy".into(),
+        _ => "Unknown".into(),
+    }),
+    text("Message", "What it has answered.", |status, _| condition(status, "message").into()),
+    text("Error", "Why it has not answered.", |status, _| condition(status, "error").into()),
+];
+
+/// A field of the one condition that a component has.
+fn condition<'a>(status: &'a Value, field: &str) -> &'a str {
+    let mut conditions = list(status, "conditions").iter();
+    let healthy = conditions.rfind(|condition| text_at(condition, "type") == "Healthy");
+    healthy.map_or("", |condition| text_at(condition, field))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::cells;

@@ -4,6 +4,7 @@ mod autoscaling;
 mod cluster;
 mod core;
 mod network;
+pub mod old;
 mod pod;
 mod rbac;
 mod storage;

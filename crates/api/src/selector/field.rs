@@ -50,6 +50,16 @@ impl FieldSelector {
         found.map(|requirement| requirement.value.as_str())
     }
 
+    /// With the fields under other names.
+    pub fn renamed(mut self, name: impl Fn(&str) -> Option<&'static str>) -> Self {
+        for requirement in &mut self.requirements {
+            if let Some(name) = name(&requirement.field) {
+                requirement.field = name.to_owned();
+            }
+        }
+        self
+    }
+
     /// `value_of` gives the value of a field, and the empty text for one that is not set.
     pub fn matches<'a>(&self, value_of: impl Fn(&str) -> &'a str) -> bool {
         self.requirements.iter().all(|want| (value_of(&want.field) == want.value) == want.equal)

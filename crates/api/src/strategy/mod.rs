@@ -168,10 +168,12 @@ pub enum Want {
 pub struct Plain;
 impl Strategy for Plain {}
 
-/// All that must hold of a new object.
-pub fn validate_create(strategy: &dyn Strategy, object: &Value, namespaced: bool) -> Errors {
+/// All that must hold of a new object. `any_case`: capital letters in its name count as small ones.
+pub fn validate_create(strategy: &dyn Strategy, object: &Value, namespaced: bool, any_case: bool) -> Errors {
     let mut errors = Errors::default();
-    meta::validate(object, namespaced, strategy.name_rule(), &mut errors);
+    let rule = strategy.name_rule();
+    let name = |name: &str| if any_case { rule(&name.to_ascii_lowercase()) } else { rule(name) };
+    meta::validate(object, namespaced, name, &mut errors);
     strategy.validate(object, &mut errors);
     strategy.validate_create(object, &mut errors);
     errors

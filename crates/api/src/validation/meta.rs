@@ -9,7 +9,7 @@ use crate::meta;
 /// All annotations of an object together, in bytes.
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
-pub fn validate(object: &Value, namespaced: bool, name_rule: fn(&str) -> Vec<String>, errors: &mut Errors) {
+pub fn validate(object: &Value, namespaced: bool, name_rule: impl Fn(&str) -> Vec<String>, errors: &mut Errors) {
     let path = Path::new("metadata");
     let Some(metadata) = object.get("metadata") else {
         errors.required(&path.child("name"), "name or generateName is required");

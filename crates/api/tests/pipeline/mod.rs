@@ -22,10 +22,20 @@ pub fn resource(at: u8) -> Arc<Served> {
 pub fn run(resource: &Served, document: Value, media: &str, patch: &[u8]) {
     // Hooks must bear what no schema has seen: etcd may hold anything.
     hooks(resource, document.clone(), &document);
+    resource.from_stored(&mut document.clone());
     let Some(document) = fitted(resource, document) else { return };
     hooks(resource, document.clone(), &document);
+    let mut shown = document.clone();
+    resource.from_stored(&mut shown);
+    let mut fits = shown.clone();
+    let findings = builtin().fit(resource.schema, &mut fits);
+    let version = resource.api_version();
+    assert!(
+        findings.unknown.is_empty() && findings.wrong.is_empty(),
+        "{version}: {findings:?} {shown} from {document}"
+    );
     let Ok(patch) = Patch::read(media, patch) else { return };
-    let Ok(patched) = patch.apply(resource.schema, document.clone()) else { return };
+    let Ok(patched) = patch.apply(resource.schema, shown) else { return };
     assert!(patched.is_object() && budget::check(&patched).is_ok());
     if let Some(patched) = fitted(resource, patched) {
         hooks(resource, patched, &document);
@@ -35,7 +45,14 @@ pub fn run(resource: &Served, document: Value, media: &str, patch: &[u8]) {
 fn fitted(resource: &Served, mut document: Value) -> Option<Value> {
     let findings = builtin().fit(resource.schema, &mut document);
     assert!(findings.unknown.len() <= 100 && findings.wrong.len() <= 100);
-    (findings.wrong.is_empty() && document.is_object()).then_some(document)
+    if !findings.wrong.is_empty() || !document.is_object() {
+        return None;
+    }
+    resource.to_stored(&mut document).ok()?;
+    let mut again = document.clone();
+    let findings = builtin().fit(resource.resource().stored().schema, &mut again);
+    assert!(findings.unknown.is_empty() && findings.wrong.is_empty(), "{}: {findings:?}", resource.api_version());
+    Some(document)
 }
 
 fn hooks(resource: &Served, mut object: Value, old: &Value) {
@@ -47,7 +64,7 @@ fn hooks(resource: &Served, mut object: Value, old: &Value) {
     let mut created = object.clone();
     rules.prepare_for_create(&mut created);
     shown(resource, &created);
-    told(strategy::validate_create(rules, &created, resource.namespaced));
+    told(strategy::validate_create(rules, &created, resource.namespaced, false));
     rules.prepare_for_update(&mut object, old);
     told(strategy::validate_update(rules, &object, old, resource.namespaced));
     let mut errors = Errors::default();

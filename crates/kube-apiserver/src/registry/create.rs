@@ -1,6 +1,7 @@
 //! Making objects.
 
 use api::catalog::Rules;
+use api::field::Errors;
 use api::meta::{self, metadata_mut};
 use api::status::Status;
 use api::strategy::{self, Claim};
@@ -55,7 +56,7 @@ impl Registry {
             let mut attempted = if chooses { object.clone() } else { std::mem::take(&mut object) };
             let allocated = self.allocate(target, &mut attempted, tries)?;
             let name = meta::name(&attempted).to_owned();
-            let errors = strategy::validate_create(resource.strategy, &attempted, resource.namespaced);
+            let errors = errors_of_new(target, &attempted);
             if !errors.is_empty() {
                 return Err(Status::invalid(resource.group, resource.kind, &name, &errors));
             }
@@ -128,6 +129,16 @@ impl Registry {
         let attempt = Attempt { registry: self, context, target, operation: Operation::Create, old: None };
         self.admission().validate(&attempt, part).await
     }
+}
+
+/// What must hold of a new object, and what the version that it is made through wants beside.
+fn errors_of_new(target: &Target, object: &Value) -> Errors {
+    let (resource, form) = (target.resource(), &target.form().form);
+    let mut errors = strategy::validate_create(resource.strategy, object, resource.namespaced, form.any_case);
+    if let Some(validate) = form.validate_create {
+        validate(object, &mut errors);
+    }
+    errors
 }
 
 /// Defaults, mutating admission, and what the client does not decide.

@@ -186,7 +186,10 @@ impl Registry {
         let mut document = old.clone();
         let orphan = match options.propagation.as_deref() {
             Some(policy) => policy == "Orphan",
-            None => resource.strategy.orphans_by_default() && !meta::is_deleting(old),
+            None => {
+                let orphans = target.form().form.orphans || resource.strategy.orphans_by_default();
+                orphans && !meta::is_deleting(old)
+            }
         };
         let foreground = options.propagation.as_deref() == Some("Foreground");
         let mut finalizers: Vec<Value> =

@@ -59,7 +59,10 @@ struct Snapshot {
 /// A resource of the catalog, or one object of it.
 #[derive(Clone)]
 pub struct Target {
+    /// As it is stored. The registry knows documents in this version only.
     served: Arc<Served>,
+    /// As the request names it.
+    form: Arc<Served>,
     store: Store,
     /// Empty for cluster scope and for all namespaces.
     pub namespace: String,
@@ -69,6 +72,15 @@ pub struct Target {
 impl Target {
     pub fn resource(&self) -> &Served {
         &self.served
+    }
+
+    /// The version of the request, to which the edge converts.
+    pub fn form(&self) -> &Served {
+        &self.form
+    }
+
+    pub fn form_shared(&self) -> Arc<Served> {
+        self.form.clone()
     }
 
     pub fn named(&self, name: &str) -> Self {
@@ -174,16 +186,22 @@ impl Registry {
         name: &str,
     ) -> Result<Target, Status> {
         let snapshot = self.snapshot();
-        let served = snapshot.catalog.find(group, version, plural).ok_or_else(Status::no_such_resource)?.clone();
+        let form = snapshot.catalog.find(group, version, plural).ok_or_else(Status::no_such_resource)?.clone();
+        let served = snapshot.catalog.stored_form(&form).clone();
         let namespace = if served.namespaced { namespace } else { "" };
         let store = snapshot.stores[served.at].clone();
         let store = store.ok_or_else(|| Status::method_not_allowed(served.group, served.plural, "store"))?;
-        Ok(Target { namespace: namespace.into(), name: name.into(), served, store })
+        Ok(Target { namespace: namespace.into(), name: name.into(), served, form, store })
     }
 
     /// What a request is about.
     pub fn target_of(&self, about: &ResourceAttributes) -> Result<Target, Status> {
         self.target(&about.group, &about.version, &about.resource, &about.namespace, &about.name)
+    }
+
+    /// Whether the store answers.
+    pub async fn store_health(&self) -> Result<String, String> {
+        self.backend.tip().await.map(|_| "ok".to_owned()).map_err(|error| error.to_string())
     }
 
     /// From the cache unless it must be fresh.

@@ -72,7 +72,10 @@ impl Registry {
 
     pub fn filter(&self, target: &Target, labels: &Selector, fields: &FieldSelector) -> Result<Filter, Status> {
         let selectable = target.resource().selectable;
-        Filter::new(&target.namespace, &target.name, labels.clone(), fields, selectable).map_err(|e| {
+        let names = target.form().form.fields;
+        let stored = |field: &str| names.iter().find(|(here, _)| *here == field).map(|(_, stored)| *stored);
+        let stored = fields.clone().renamed(stored);
+        Filter::new(&target.namespace, &target.name, labels.clone(), &stored, selectable).map_err(|e| {
             Status::bad_request(format!(
                 "Unable to find {:?} that match label selector {:?}, field selector {:?}: {e}",
                 target.resource().qualified(),

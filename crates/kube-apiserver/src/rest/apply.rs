@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::negotiate::accepted;
+use super::negotiate::accepted_for;
 use super::objects::{expected, rules, viewed};
 use super::{Expected, FieldValidation, Request, Rest, fit, with_warnings};
 use crate::registry::{Context, Target};
@@ -80,13 +80,13 @@ impl Rest {
         sub: Option<(&Subresource, &View)>,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
-        let accepted = accepted(&request.headers, &request.query)?;
+        let accepted = accepted_for(target.form(), request)?;
         let mut context = request.context("PatchOptions", Vec::new())?;
         context.applied = true;
         let config = configuration(request, target, sub, &body, &context)?;
         let applying = Applying { context: &context, target, sub, config, force: request.query.flag("force") };
         let (code, bytes) = applying.run(self).await?;
-        let mut response = viewed(target.resource(), sub, bytes, None, &accepted)?;
+        let mut response = viewed(target.form(), sub, bytes, None, &accepted)?;
         *response.status_mut() = code;
         Ok(with_warnings(response, &context.warnings()))
     }
@@ -102,7 +102,7 @@ fn configuration(
 ) -> Result<Value, Status> {
     let mut duplicates = Vec::new();
     let mut config = api::yaml::read(body, &mut duplicates).map_err(|e| e.status("the body is not YAML"))?;
-    let expected = expected(target.resource(), sub);
+    let expected = expected(target.form(), sub);
     let (group_version, kind) = (expected.api_version.as_str(), expected.kind);
     let subject = format!("({}/{}; {group_version}, Kind={kind})", target.namespace, target.name);
     if !config.is_object() {
@@ -137,6 +137,11 @@ fn configuration(
             "failed to create typed patch object {subject}: {}",
             wrong.join(", ")
         )));
+    }
+    // Who manages what is told of the stored form.
+    if expected.schema == target.form().schema {
+        let cannot = |why: String| Status::bad_request(format!("failed to create typed patch object {subject}: {why}"));
+        target.form().form_to_stored(&mut config).map_err(cannot)?;
     }
     let Some((_, view)) = sub else { return Ok(config) };
     // A view takes what it may change, and makes a configuration of the object of it.

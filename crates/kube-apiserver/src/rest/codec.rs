@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use api::catalog::Served;
+use api::columns::{self, IncludeObject};
+use api::schema::builtin;
 use api::schema::protobuf::{self, MEDIA_TYPE};
-use api::schema::{TypeId, builtin};
 use api::status::Status;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use jiff::Timestamp;
 use serde_json::Value;
 use storage::Entry;
 
@@ -24,8 +26,6 @@ pub enum Media {
 
 pub const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
-/// The number of protobuf messages among an entry's other encodings.
-const MESSAGE: usize = 0;
 
 impl Media {
     pub fn content_type(self) -> &'static str {
@@ -63,37 +63,65 @@ impl Media {
         respond(code, self.content_type(), body)
     }
 
-    /// An object as the cache or a write has it; `entry`: the cache's.
+    /// An object as the cache or a write has it, in the version of the request; `entry`: the cache's.
     pub fn object(
         self,
         code: StatusCode,
-        resource: &Served,
+        form: &Served,
         json: Bytes,
         entry: Option<&Arc<Entry>>,
     ) -> Result<Response<Body>, Status> {
         let body = match self {
-            Self::Json => json,
-            Self::Yaml => api::yaml::render(&parse(&json)?).into(),
-            Self::Protobuf => {
-                let message = match entry {
-                    Some(entry) => message(resource.schema, entry),
-                    None => encode(resource.schema, &json),
-                };
-                protobuf::envelope(&resource.api_version(), resource.kind, &message).into()
-            }
+            Self::Json => in_version(form, json, entry),
+            Self::Yaml => api::yaml::render(&shown(form, parse(&json)?)).into(),
+            Self::Protobuf => protobuf::envelope(&form.api_version(), form.kind, &message(form, &json, entry)).into(),
         };
         Ok(respond(code, self.content_type(), body))
     }
 }
 
-/// The message of a cached object, made once.
-pub fn message(schema: TypeId, entry: &Entry) -> Bytes {
-    entry.other(MESSAGE, |json| encode(schema, json))
+/// A stored document in another version.
+pub fn shown(form: &Served, mut document: Value) -> Value {
+    form.from_stored(&mut document);
+    document
 }
 
-/// What is stored is JSON of the schema's form.
-pub fn encode(schema: TypeId, json: &[u8]) -> Bytes {
-    parse(json).map(|document| builtin().write_protobuf(schema, &document)).unwrap_or_default().into()
+/// The JSON of an object in the version of the request: what is cached where that is the stored one, and else made once for an entry.
+pub fn in_version(form: &Served, json: Bytes, entry: Option<&Arc<Entry>>) -> Bytes {
+    if form.is_stored() {
+        return json;
+    }
+    let convert = |json: &[u8]| Bytes::from(shown(form, parse(json).unwrap_or_default()).to_string());
+    match entry {
+        Some(entry) => entry.other(slot(form, Media::Json), convert),
+        None => convert(&json),
+    }
+}
+
+/// The protobuf message of an object, made once for an entry.
+pub fn message(form: &Served, json: &[u8], entry: Option<&Arc<Entry>>) -> Bytes {
+    let encode = |json: &[u8]| -> Bytes {
+        let document = parse(json).map(|document| shown(form, document));
+        document.map(|document| builtin().write_protobuf(form.schema, &document)).unwrap_or_default().into()
+    };
+    match entry {
+        Some(entry) => entry.other(slot(form, Media::Protobuf), encode),
+        None => encode(json),
+    }
+}
+
+/// The number of an encoding in a version among an entry's others.
+fn slot(form: &Served, media: Media) -> usize {
+    form.place * 2 + usize::from(media == Media::Protobuf)
+}
+
+/// A row of a table. Cells are made of what is stored, whichever version is shown.
+pub fn row(form: &Served, version: &str, document: &Value, include: IncludeObject, now: Timestamp) -> Value {
+    let mut row = columns::row(form.own_columns(), version, document, include, now);
+    if include == IncludeObject::Object && !form.is_stored() {
+        row["object"] = shown(form, row["object"].take());
+    }
+    row
 }
 
 pub fn respond(code: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {

@@ -31,23 +31,24 @@ impl FieldValidation {
 }
 
 /// Group version and kind that a body must have.
-#[derive(Clone, Debug)]
-pub struct Expected {
+pub struct Expected<'a> {
     pub api_version: String,
     pub kind: &'static str,
     pub schema: TypeId,
+    /// The version that it is converted from.
+    form: Option<&'a Served>,
 }
 
-impl Expected {
-    pub fn for_resource(resource: &Served) -> Self {
-        Self { api_version: resource.api_version(), kind: resource.kind, schema: resource.schema }
+impl<'a> Expected<'a> {
+    pub fn for_resource(form: &'a Served) -> Self {
+        Self { api_version: form.api_version(), kind: form.kind, schema: form.schema, form: Some(form) }
     }
 
     pub fn of(group: &str, version: &str, kind: &'static str) -> Self {
         let schema = builtin().of_kind(group, version, kind);
         let schema = schema.unwrap_or_else(|| panic!("schema/roots.rs lacks {group}/{version} {kind}"));
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        Self { api_version, kind, schema }
+        Self { api_version, kind, schema, form: None }
     }
 }
 
@@ -75,10 +76,10 @@ pub fn read(headers: &HeaderMap, body: &Bytes, duplicates: &mut Vec<String>) -> 
     Err(Status::bad_request("the body must be an object: it must have apiVersion, kind and metadata"))
 }
 
-/// The document as its kind, and warnings for the client.
+/// The document as its kind, in the form in which the kind is stored, and warnings for the client.
 pub fn fit(
     mut value: Value,
-    expected: &Expected,
+    expected: &Expected<'_>,
     validation: FieldValidation,
     duplicates: Vec<String>,
 ) -> Result<(Value, Vec<String>), Status> {
@@ -115,11 +116,15 @@ pub fn fit(
     }
     let mut warnings: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
     warnings.extend(duplicates.iter().map(|path| format!("duplicate field {path:?}")));
-    match validation {
+    let warnings = match validation {
         FieldValidation::Strict if !warnings.is_empty() => {
             Err(cannot(format!("strict decoding error: {}", warnings.join(", "))))
         }
-        FieldValidation::Ignore => Ok((value, Vec::new())),
-        _ => Ok((value, warnings)),
+        FieldValidation::Ignore => Ok(Vec::new()),
+        _ => Ok(warnings),
+    }?;
+    if let Some(form) = expected.form {
+        form.to_stored(&mut value).map_err(cannot)?;
     }
+    Ok((value, warnings))
 }

@@ -50,7 +50,7 @@ impl Rest {
             ["version"] => ok(version()),
             ["api"] => match wants_aggregated(&request.headers) {
                 Some(version) => Ok(aggregated(catalog, true, version)),
-                None => ok(discovery::core_versions(&self.address.to_string())),
+                None => ok(discovery::core_versions(catalog, &self.address.to_string())),
             },
             ["apis"] => match wants_aggregated(&request.headers) {
                 Some(version) => Ok(aggregated(catalog, false, version)),

@@ -2,6 +2,7 @@
 
 mod apply;
 mod codec;
+mod components;
 mod decode;
 mod documents;
 mod lists;
@@ -17,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::catalog::Handler;
+use api::catalog::{Handler, Review};
 use api::status::Status;
 use bytes::{Bytes, BytesMut};
 use daemon::panics::Guarded;
@@ -37,10 +38,11 @@ use crate::server::Body;
 pub use api::patch::Patch;
 use apply::is_apply;
 pub(crate) use apply::manager_of;
-pub use codec::Media;
+pub use codec::{Media, in_version};
+use components::Components;
 pub use decode::{Expected, FieldValidation, fit, read};
-use negotiate::accepted_media;
 pub use negotiate::failure;
+use negotiate::refusal;
 
 /// As upstream: what etcd takes, and then some for patches.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -56,6 +58,7 @@ pub struct Rest {
     /// Makes tokens of service accounts, where a key for them is given.
     issuer: Option<Issuer>,
     kubelets: Kubelets,
+    components: Components,
     health: daemon::Health,
     /// Told to clients that ask where the API is.
     address: SocketAddr,
@@ -101,10 +104,17 @@ impl Rest {
             authorization,
             issuer,
             kubelets: Kubelets::new(kubelet_tls, address.ip()),
+            components: Components::default(),
             health,
             address,
             panics,
         }
+    }
+
+    /// Asks the members of the control plane at these addresses how they are, instead of at those where they are by default.
+    pub fn with_components(mut self, components: Vec<(&'static str, SocketAddr)>) -> Self {
+        self.components = Components::new(components);
+        self
     }
 
     /// A panic ends this request and nothing else.
@@ -124,6 +134,7 @@ impl Rest {
         let (parts, body) = request.into_parts();
         let query = Query::parse(parts.uri.query());
         let attributes = Attributes::of_request(user, &parts.method, parts.uri.path(), &query);
+        let attributes = attributes.in_catalog(&self.registry.catalog(), &query);
         let request = Request {
             attributes,
             method: parts.method,
@@ -133,7 +144,7 @@ impl Rest {
         };
         let what = format!("{} {}", request.method, request.attributes.path);
         let result = self.guarded(&what, self.answer(&request, body)).await;
-        let response = result.flatten().unwrap_or_else(|status| failure(&status, accepted_media(&request.headers)));
+        let response = result.flatten().unwrap_or_else(|status| refusal(&request, &status));
         if pretty::wanted(&request) { pretty::print(response).await } else { response }
     }
 
@@ -163,17 +174,23 @@ impl Rest {
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
         let catalog = self.registry.catalog();
-        let served =
-            catalog.find(&about.group, &about.version, &about.resource).ok_or_else(Status::no_such_resource)?;
+        let served = catalog.find(&about.group, &about.version, &about.resource).filter(|form| form.on);
+        let served = served.ok_or_else(Status::no_such_resource)?;
         if let Some(review) = served.review {
+            if review == Review::ComponentStatus {
+                return self.component_statuses(request, served, about).await;
+            }
             if request.attributes.verb != "create" || !about.name.is_empty() {
                 let method = request.method.as_str().to_lowercase();
                 return Err(Status::method_not_allowed(served.group, served.plural, &method));
             }
+            if review == Review::Binding {
+                return self.bind_named(request, served, &about.namespace, body).await;
+            }
             return self.review(request, served, review, body).await;
         }
         let target = self.registry.target_of(about)?;
-        let (resource, verb) = (target.resource(), &*request.attributes.verb);
+        let (resource, form, verb) = (target.resource(), target.form(), &*request.attributes.verb);
         let collection = matches!(verb, "list" | "watch" | "deletecollection") || about.name.is_empty();
         if !about.rest.is_empty() || (resource.namespaced && !collection && about.namespace.is_empty()) {
             return Err(Status::no_such_resource());
@@ -191,6 +208,9 @@ impl Rest {
             return Err(refused());
         }
         if about.subresource.is_empty() {
+            if !form.own_verbs().contains(&verb) {
+                return Err(refused());
+            }
             return match (verb, collection) {
                 ("list", _) => self.list(request, &target).await,
                 ("watch", _) => self.watch(request, &target).await,
@@ -204,7 +224,7 @@ impl Rest {
                 _ => Err(refused()),
             };
         }
-        let sub = resource.subresource(&about.subresource).ok_or_else(Status::no_such_resource)?;
+        let sub = form.subresource(&about.subresource).ok_or_else(Status::no_such_resource)?;
         if !sub.verbs.contains(&verb) {
             return Err(refused());
         }
@@ -217,6 +237,7 @@ impl Rest {
             (Handler::View(view), "patch") => self.patch(request, &target, Some((sub, view)), body).await,
             (Handler::View(_), _) => Err(refused()),
             (Handler::Bind, _) => self.bind(request, &target, body).await,
+            (Handler::Ask(change), _) => self.ask(request, &target, (sub, *change), body).await,
             (Handler::Logs, _) => self.logs(request, &target).await,
             (Handler::Token, _) => self.token(request, &target, body).await,
         }

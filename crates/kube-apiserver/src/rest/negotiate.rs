@@ -1,10 +1,14 @@
 //! Which form of an answer the client wants, and how a status becomes a response.
 
+use api::catalog::Served;
 use api::columns::IncludeObject;
+use api::conversion;
 use api::schema::protobuf::MEDIA_TYPE;
 use api::status::Status;
 use http::{HeaderMap, Response, StatusCode, header};
+use serde_json::Value;
 
+use super::Request;
 use super::codec::Media;
 use crate::request::Query;
 use crate::server::Body;
@@ -46,12 +50,17 @@ fn media_of(range: &str) -> Option<Media> {
     }
 }
 
-/// The first of the client's media types that we have.
-pub fn accepted(headers: &HeaderMap, query: &Query) -> Result<Accepted, Status> {
+/// The first of the client's media types that there is of a version.
+pub fn accepted_for(form: &Served, request: &Request) -> Result<Accepted, Status> {
+    accepted(&request.headers, &request.query, form.form.protobuf)
+}
+
+fn accepted(headers: &HeaderMap, query: &Query, protobuf: bool) -> Result<Accepted, Status> {
     let header = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
     for range in header.split(',') {
         let mut parts = range.split(';').map(str::trim);
-        let Some(media) = media_of(parts.next().unwrap_or("")) else { continue };
+        let media = media_of(parts.next().unwrap_or(""));
+        let Some(media) = media.filter(|media| protobuf || *media != Media::Protobuf) else { continue };
         let (mut kind, mut version, mut group) = ("", "", "");
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             match name {
@@ -109,10 +118,33 @@ pub fn wants_aggregated(headers: &HeaderMap) -> Option<&'static str> {
     None
 }
 
+/// A refusal of a request, in the version that the request is of.
+pub fn refusal(request: &Request, status: &Status) -> Response<Body> {
+    refused(status, |code, json| told(request, code, json))
+}
+
+/// A status in the version that the request is of.
+pub fn told(request: &Request, code: StatusCode, mut status: Value) -> Response<Body> {
+    let media = accepted_media(&request.headers);
+    let about = request.attributes.resource.as_ref().filter(|about| about.group.is_empty());
+    match about.map(|about| about.version.as_str()) {
+        Some("v1beta1") => conversion::core::status(&mut status),
+        Some("v1beta3") => status["apiVersion"] = "v1beta3".into(),
+        _ => return media.document(code, ("", "v1", "Status"), &status),
+    }
+    let media = if media == Media::Yaml { media } else { Media::Json };
+    media.document(code, ("", "v1", "Status"), &status)
+}
+
 /// A refusal in the client's media type.
 pub fn failure(status: &Status, media: Media) -> Response<Body> {
+    refused(status, |code, json| media.document(code, ("", "v1", "Status"), &json))
+}
+
+/// With the code of the status, and when to try again.
+fn refused(status: &Status, respond: impl FnOnce(StatusCode, Value) -> Response<Body>) -> Response<Body> {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = media.document(code, ("", "v1", "Status"), &status.to_json());
+    let mut response = respond(code, status.to_json());
     if let Some(seconds) = status.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
@@ -126,7 +158,7 @@ mod tests {
     fn form(accept: &str) -> Result<Form, u16> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, accept.parse().unwrap());
-        accepted(&headers, &Query::default()).map(|a| a.form).map_err(|status| status.code)
+        accepted(&headers, &Query::default(), true).map(|a| a.form).map_err(|status| status.code)
     }
 
     #[test]

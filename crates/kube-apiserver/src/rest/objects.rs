@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::codec::{self, Media};
-use super::negotiate::{Accepted, Form, accepted, accepted_media};
+use super::negotiate::{Accepted, Form, accepted_for, accepted_media, told};
 use super::{Expected, FieldValidation, Patch, Request, Rest, fit, read, with_warnings};
 use crate::attributes::Attributes;
 use crate::registry::{Context, DeleteOptions, Deletion, Object, Target, parse};
@@ -24,12 +24,12 @@ impl Rest {
         target: &Target,
         sub: Option<(&Subresource, &View)>,
     ) -> Result<Response<Body>, Status> {
-        let accepted = accepted(&request.headers, &request.query)?;
+        let accepted = accepted_for(target.form(), request)?;
         let object = match request.query.number("resourceVersion")? {
             Some(version) => self.registry.get_cached(target, version).await?,
             None => self.registry.get(target).await?,
         };
-        viewed(target.resource(), sub, object.bytes.clone(), Some(&object), &accepted)
+        viewed(target.form(), sub, object.bytes.clone(), Some(&object), &accepted)
     }
 
     pub(super) async fn create(
@@ -38,29 +38,91 @@ impl Rest {
         target: &Target,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
-        let accepted = accepted(&request.headers, &request.query)?;
-        let (object, warnings) = decode(request, &Expected::for_resource(target.resource()), &body)?;
+        let accepted = accepted_for(target.form(), request)?;
+        let (object, warnings) = decode(request, &Expected::for_resource(target.form()), &body)?;
         let context = request.context("CreateOptions", warnings)?;
         let bytes = self.registry.create(&context, target, object).await?;
-        let response = shown(target.resource(), StatusCode::CREATED, bytes, None, &accepted)?;
+        let response = shown(target.form(), StatusCode::CREATED, bytes, None, &accepted)?;
         Ok(with_warnings(response, &context.warnings()))
     }
 
     pub(super) async fn bind(&self, request: &Request, target: &Target, body: Bytes) -> Result<Response<Body>, Status> {
-        let (binding, warnings) = decode(request, &Expected::of("", "v1", "Binding"), &body)?;
-        let node = meta::text_at(&binding, "target.name");
+        let form = self.registry.catalog().find("", target.form().version, "bindings").cloned();
+        let form = form.ok_or_else(Status::no_such_resource)?;
+        let (binding, warnings) = decode(request, &Expected::for_resource(&form), &body)?;
+        let context = request.context("CreateOptions", warnings)?;
+        self.bound(request, context, target, &binding).await
+    }
+
+    /// A binding that names the pod.
+    pub(super) async fn bind_named(
+        &self,
+        request: &Request,
+        form: &Served,
+        namespace: &str,
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
+        let (binding, warnings) = decode(request, &Expected::for_resource(form), &body)?;
+        if namespace.is_empty() {
+            return Err(Status::method_not_allowed(form.group, form.plural, "post"));
+        }
+        let pod = meta::name(&binding).to_owned();
+        let own = meta::namespace(&binding);
+        if pod.is_empty() || (!own.is_empty() && own != namespace) {
+            let why = "metadata: the binding must name a pod of the namespace of the request";
+            return Err(Status::bad_request(why));
+        }
+        let target = self.registry.target("", "v1", "pods", namespace, &pod)?;
+        let mut context = request.context("CreateOptions", warnings)?;
+        // From here on it is as if the pod's own subresource had been asked for.
+        if let Some(about) = &mut context.attributes.resource {
+            (about.resource, about.name, about.subresource) = ("pods".into(), pod, "binding".into());
+        }
+        self.bound(request, context, &target, &binding).await
+    }
+
+    async fn bound(
+        &self,
+        request: &Request,
+        context: Context,
+        target: &Target,
+        binding: &Value,
+    ) -> Result<Response<Body>, Status> {
+        let node = meta::text_at(binding, "target.name");
         if node.is_empty() {
             return Err(Status::bad_request("target.name: Required value: the node to bind the pod to"));
         }
-        let annotations = meta::at(&binding, "metadata.annotations").and_then(Value::as_object);
-        let uid = meta::text(&binding, "uid");
-        let context = request.context("CreateOptions", warnings)?;
+        let annotations = meta::at(binding, "metadata.annotations").and_then(Value::as_object);
+        let uid = meta::text(binding, "uid");
         self.registry.bind(&context, target, node, uid, annotations).await?;
         let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-        Ok(with_warnings(
-            accepted_media(&request.headers).document(StatusCode::CREATED, ("", "v1", "Status"), &done),
-            &context.warnings(),
-        ))
+        Ok(with_warnings(told(request, StatusCode::CREATED, done), &context.warnings()))
+    }
+
+    /// A request that changes the object, answered with whether that was done.
+    pub(super) async fn ask(
+        &self,
+        request: &Request,
+        target: &Target,
+        (sub, change): (&Subresource, fn(&Value, &Value) -> Value),
+        body: Bytes,
+    ) -> Result<Response<Body>, Status> {
+        let Some((group, version, kind)) = sub.body else { return Err(Status::no_such_resource()) };
+        let (asked, warnings) = decode(request, &Expected::of(group, version, kind), &body)?;
+        let named = asked.get("name").and_then(Value::as_str).unwrap_or("");
+        if named != target.name {
+            return Err(Status::bad_request(format!(
+                "name in URL does not match name in {kind} object: {named:?} is not {:?}",
+                target.name
+            )));
+        }
+        let context = request.context("CreateOptions", warnings)?;
+        let change = |current: &Value| Ok(change(current, &asked));
+        self.registry.update(&context, target, Rules::Object, &change).await?;
+        let what = format!("{} request for {} {:?} succeeded", sub.name, target.resource().singular, target.name);
+        let done = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "message": what, "code": 200});
+        let response = told(request, StatusCode::OK, done);
+        Ok(with_warnings(response, &context.warnings()))
     }
 
     /// A token for a service account. Admission sees the request, as its kind.
@@ -91,8 +153,8 @@ impl Rest {
         sub: Option<(&Subresource, &View)>,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
-        let accepted = accepted(&request.headers, &request.query)?;
-        let (sent, warnings) = decode(request, &expected(target.resource(), sub), &body)?;
+        let accepted = accepted_for(target.form(), request)?;
+        let (sent, warnings) = decode(request, &expected(target.form(), sub), &body)?;
         let change = |current: &Value| Ok(sub.map_or_else(|| sent.clone(), |(_, view)| view.take(current, &sent)));
         let context = request.context("UpdateOptions", warnings)?;
         let resource = target.resource();
@@ -104,7 +166,7 @@ impl Rest {
             }
             updated => (StatusCode::OK, updated?),
         };
-        let mut response = viewed(resource, sub, bytes, None, &accepted)?;
+        let mut response = viewed(target.form(), sub, bytes, None, &accepted)?;
         *response.status_mut() = code;
         Ok(with_warnings(response, &context.warnings()))
     }
@@ -146,14 +208,17 @@ impl Rest {
         sub: Option<(&Subresource, &View)>,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
-        let accepted = accepted(&request.headers, &request.query)?;
+        let accepted = accepted_for(target.form(), request)?;
         let context = request.context("PatchOptions", Vec::new())?;
         let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
         let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         let patch = Patch::read(content_type, &body)?;
-        let expected = expected(target.resource(), sub);
+        let expected = expected(target.form(), sub);
         let change = |current: &Value| {
-            let shown = sub.map_or_else(|| current.clone(), |(_, view)| view.show(current));
+            let mut shown = sub.map_or_else(|| current.clone(), |(_, view)| view.show(current));
+            if sub.is_none_or(|(sub, _)| sub.body.is_none()) {
+                target.form().from_stored(&mut shown);
+            }
             let (patched, told) = fit(patch.apply(expected.schema, shown)?, &expected, validation, Vec::new())?;
             told.into_iter().for_each(|warning| context.warn(warning));
             Ok(match sub {
@@ -162,7 +227,7 @@ impl Rest {
             })
         };
         let bytes = self.registry.update(&context, target, rules(sub), &change).await?;
-        Ok(with_warnings(viewed(target.resource(), sub, bytes, None, &accepted)?, &context.warnings()))
+        Ok(with_warnings(viewed(target.form(), sub, bytes, None, &accepted)?, &context.warnings()))
     }
 
     pub(super) async fn delete(
@@ -181,11 +246,18 @@ impl Rest {
             _ => StatusCode::OK,
         };
         let response = match deletion {
-            Deletion::Done => media.document(code, ("", "v1", "Status"), &parse(&bytes)?),
-            Deletion::Begun | Deletion::Returned => media.object(code, target.resource(), bytes, None)?,
+            Deletion::Done => told(request, code, parse(&bytes)?),
+            Deletion::Begun | Deletion::Returned => {
+                media_for(target, media).object(code, target.form(), bytes, None)?
+            }
         };
         Ok(with_warnings(response, &context.warnings()))
     }
+}
+
+/// The client's first media type, where there is one of it in this version.
+pub(super) fn media_for(target: &Target, media: Media) -> Media {
+    if media == Media::Protobuf && !target.form().form.protobuf { Media::Json } else { media }
 }
 
 /// The body of a deletion, or the query where there is none.
@@ -216,7 +288,7 @@ pub(super) fn delete_options(request: &Request, body: &Bytes) -> Result<DeleteOp
     Ok(options)
 }
 
-pub(super) fn decode(request: &Request, expected: &Expected, body: &Bytes) -> Result<(Value, Vec<String>), Status> {
+pub(super) fn decode(request: &Request, expected: &Expected<'_>, body: &Bytes) -> Result<(Value, Vec<String>), Status> {
     let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
     let mut duplicates = Vec::new();
     let value = read(&request.headers, body, &mut duplicates)?;
@@ -224,10 +296,10 @@ pub(super) fn decode(request: &Request, expected: &Expected, body: &Bytes) -> Re
 }
 
 /// What a body must be.
-pub(super) fn expected(resource: &Served, sub: Option<(&Subresource, &View)>) -> Expected {
+pub(super) fn expected<'a>(form: &'a Served, sub: Option<(&Subresource, &View)>) -> Expected<'a> {
     match sub.and_then(|(sub, _)| sub.body) {
         Some((group, version, kind)) => Expected::of(group, version, kind),
-        None => Expected::for_resource(resource),
+        None => Expected::for_resource(form),
     }
 }
 
@@ -237,7 +309,7 @@ pub(super) fn rules(sub: Option<(&Subresource, &View)>) -> Rules {
 
 /// An object, or the view of it, in the form that the client wants.
 pub(super) fn viewed(
-    resource: &Served,
+    form: &Served,
     sub: Option<(&Subresource, &View)>,
     bytes: Bytes,
     entry: Option<&Object>,
@@ -247,28 +319,28 @@ pub(super) fn viewed(
         Some((Subresource { body: Some(kind), .. }, view)) => {
             Ok(accepted.media.document(StatusCode::OK, *kind, &view.show(&parse(&bytes)?)))
         }
-        _ => shown(resource, StatusCode::OK, bytes, entry, accepted),
+        _ => shown(form, StatusCode::OK, bytes, entry, accepted),
     }
 }
 
 /// One object in the form that the client wants; `entry`: where the cache has it.
 fn shown(
-    resource: &Served,
+    form: &Served,
     code: StatusCode,
     bytes: Bytes,
     entry: Option<&Object>,
     accepted: &Accepted,
 ) -> Result<Response<Body>, Status> {
     match &accepted.form {
-        Form::Object => accepted.media.object(code, resource, bytes, entry),
+        Form::Object => accepted.media.object(code, form, bytes, entry),
         Form::Table { version, include } => {
             let object = parse(&bytes)?;
             let mut table = columns::table(
-                resource.columns,
+                form.own_columns(),
                 version,
                 json!({"resourceVersion": meta::text(&object, "resourceVersion")}),
             );
-            table["rows"] = json!([columns::row(resource.columns, version, &object, *include, Timestamp::now())]);
+            table["rows"] = json!([codec::row(form, version, &object, *include, Timestamp::now())]);
             Ok(codec::json(code, &table))
         }
         Form::Metadata { version } => {

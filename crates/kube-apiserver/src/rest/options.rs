@@ -1,18 +1,24 @@
 //! `metav1.ListOptions`: what a list or a watch asks for, and which parameters go together.
 
+use api::catalog::Style;
 use api::field::{Errors, Path};
 use api::selector::{FieldSelector, Selector};
 use api::status::Status;
 
 use super::Request;
-use crate::registry::{ListOptions, VersionMatch};
+use crate::registry::{ListOptions, Target, VersionMatch};
 
 const MATCH: Path<'_> = Path::new("resourceVersionMatch");
 const INITIAL: Path<'_> = Path::new("sendInitialEvents");
 
-pub(super) fn selectors(request: &Request) -> Result<(Selector, FieldSelector), Status> {
-    let labels = request.query.text("labelSelector").parse::<Selector>();
-    let fields = request.query.text("fieldSelector").parse::<FieldSelector>();
+pub(super) fn selectors(request: &Request, target: &Target) -> Result<(Selector, FieldSelector), Status> {
+    // The oldest version calls them otherwise.
+    let text = |name: &str, old: &str| match request.query.text(name) {
+        "" if target.form().form.style == Style::Flat => request.query.text(old).to_owned(),
+        text => text.to_owned(),
+    };
+    let labels = text("labelSelector", "labels").parse::<Selector>();
+    let fields = text("fieldSelector", "fields").parse::<FieldSelector>();
     let labels = labels.map_err(|e| Status::bad_request(format!("unable to parse labelSelector: {e}")))?;
     let fields = fields.map_err(|e| Status::bad_request(format!("unable to parse fieldSelector: {e}")))?;
     Ok((labels, fields))
@@ -23,8 +29,8 @@ fn invalid(errors: &Errors) -> Result<(), Status> {
 }
 
 /// Of a list, or of the deletion of one.
-pub(super) fn of_list(request: &Request) -> Result<ListOptions, Status> {
-    let (labels, fields) = selectors(request)?;
+pub(super) fn of_list(request: &Request, target: &Target) -> Result<ListOptions, Status> {
+    let (labels, fields) = selectors(request, target)?;
     let text = |name: &str| request.query.text(name);
     let (version, continued, matching) = (text("resourceVersion"), text("continue"), text("resourceVersionMatch"));
     let mut errors = Errors::default();

@@ -41,6 +41,7 @@ impl Rest {
             Review::SelfSubjectAccess => self.access(&object, Some(user), "", &mut errors).await,
             Review::SubjectAccess => self.access(&object, None, "", &mut errors).await,
             Review::LocalSubjectAccess => self.access(&object, None, namespace, &mut errors).await,
+            Review::Binding | Review::ComponentStatus => return Err(Status::no_such_resource()),
         };
         if !errors.is_empty() {
             return Err(Status::invalid(resource.group, resource.kind, meta::name(&object), &errors));

@@ -15,7 +15,7 @@ use storage::{Entry, EventType, Seen, Watcher};
 use tokio::time::Instant;
 
 use super::codec::{self, Media, respond};
-use super::negotiate::{Accepted, Form, accepted};
+use super::negotiate::{Accepted, Form, accepted_for};
 use super::objects::partial;
 use super::options::{initial_events, selectors};
 use super::{Request, Rest};
@@ -35,8 +35,8 @@ const BATCH: usize = 256;
 
 impl Rest {
     pub(super) async fn watch(&self, request: &Request, target: &Target) -> Result<Response<Body>, Status> {
-        let Accepted { form, media } = accepted(&request.headers, &request.query)?;
-        let (labels, fields) = selectors(request)?;
+        let Accepted { form, media } = accepted_for(target.form(), request)?;
+        let (labels, fields) = selectors(request, target)?;
         let filter = self.registry.filter(target, &labels, &fields)?;
         let version = request.query.number("resourceVersion")?;
         let initial = initial_events(request)?;
@@ -145,7 +145,8 @@ struct Writer {
 
 impl Writer {
     fn events(&mut self, out: &mut BytesMut, events: &[Seen]) {
-        if matches!(self.form, Form::Object) && self.media != Media::Protobuf {
+        let stored = self.target.form().is_stored();
+        if stored && matches!(self.form, Form::Object) && self.media != Media::Protobuf {
             out.reserve(events.iter().map(|(kind, event)| event.frame(*kind).len()).sum());
             return events.iter().for_each(|(kind, event)| out.put_slice(&event.frame(*kind)));
         }
@@ -157,7 +158,7 @@ impl Writer {
     /// `entry`: where the cache has the object.
     fn event(&mut self, out: &mut BytesMut, kind: &str, object: &Bytes, entry: Option<&Arc<Entry>>) {
         if self.media == Media::Protobuf {
-            let resource = self.target.resource();
+            let form = self.target.form();
             let body = match &self.form {
                 Form::Metadata { version } => {
                     let Ok(document) = parse(object) else { return };
@@ -165,25 +166,20 @@ impl Writer {
                     protobuf::envelope(&format!("meta.k8s.io/{version}"), "PartialObjectMetadata", &message)
                 }
                 _ => {
-                    let message = match entry {
-                        Some(entry) => codec::message(resource.schema, entry),
-                        None => codec::encode(resource.schema, object),
-                    };
-                    protobuf::envelope(&resource.api_version(), resource.kind, &message)
+                    let message = codec::message(form, object, entry);
+                    protobuf::envelope(&form.api_version(), form.kind, &message)
                 }
             };
             return out.put_slice(&protobuf::watch_frame(kind, &body));
         }
-        let shown;
         let object = match &self.form {
-            Form::Object => &object[..],
+            Form::Object => codec::in_version(self.target.form(), object.clone(), entry),
             form => {
                 let Ok(document) = parse(object) else { return };
-                shown = self.shown(form.clone(), &document).to_string();
-                shown.as_bytes()
+                self.shown(form.clone(), &document).to_string().into()
             }
         };
-        line(out, kind, object);
+        line(out, kind, &object);
     }
 
     fn error(&self, out: &mut BytesMut, status: &Status) {
@@ -201,13 +197,13 @@ impl Writer {
             Form::Object => document.clone(),
             Form::Metadata { version } => partial(document, &version),
             Form::Table { version, include } => {
-                let columns = self.target.resource().columns;
+                let resource = self.target.form();
                 let list_meta = json!({"resourceVersion": document["metadata"]["resourceVersion"]});
-                let mut table = columns::table(columns, &version, list_meta);
+                let mut table = columns::table(resource.own_columns(), &version, list_meta);
                 if std::mem::replace(&mut self.begun, true) {
                     table["columnDefinitions"] = Value::Null;
                 }
-                table["rows"] = json!([columns::row(columns, &version, document, include, Timestamp::now())]);
+                table["rows"] = json!([codec::row(resource, &version, document, include, Timestamp::now())]);
                 table
             }
         }

@@ -8,7 +8,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures::Stream;
 use http_body::{Body as _, Frame, SizeHint};
 
+use api::catalog::Served;
+use std::sync::Arc;
+
 use crate::registry::Object;
+use crate::rest::in_version;
 
 /// Long enough that the cost per frame is small, short enough that a hundred lists at a time do not matter.
 const CHUNK: usize = 64 * 1024;
@@ -25,16 +29,18 @@ pub struct ListBody {
     head: Bytes,
     entries: VecDeque<Object>,
     first: bool,
+    /// The version that is shown, where it is not the stored one. How long the list is then shows while it is made.
+    form: Option<Arc<Served>>,
     tail: Option<Bytes>,
     left: u64,
 }
 
 impl ListBody {
-    pub fn new(head: Bytes, entries: Vec<Object>, tail: Bytes) -> Self {
+    pub fn new(head: Bytes, entries: Vec<Object>, tail: Bytes, form: Option<Arc<Served>>) -> Self {
         let commas = entries.len().saturating_sub(1);
         let items: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
         let left = (head.len() + items + commas + tail.len()) as u64;
-        Self { head, entries: entries.into(), first: true, tail: Some(tail), left }
+        Self { head, entries: entries.into(), first: true, form, tail: Some(tail), left }
     }
 
     fn next_chunk(&mut self) -> Option<Bytes> {
@@ -42,13 +48,21 @@ impl ListBody {
         let mut chunk = BytesMut::with_capacity(CHUNK.min(self.left as usize));
         chunk.put(std::mem::take(&mut self.head));
         while let Some(entry) = self.entries.front() {
-            if !chunk.is_empty() && chunk.len() + entry.bytes.len() + 1 > CHUNK {
+            let made;
+            let bytes = match &self.form {
+                None => &entry.bytes,
+                Some(form) => {
+                    made = in_version(form, entry.bytes.clone(), Some(entry));
+                    &made
+                }
+            };
+            if !chunk.is_empty() && chunk.len() + bytes.len() + 1 > CHUNK {
                 break;
             }
             if !std::mem::take(&mut self.first) {
                 chunk.put_u8(b',');
             }
-            chunk.put_slice(&entry.bytes);
+            chunk.put_slice(bytes);
             self.entries.pop_front();
         }
         if self.entries.is_empty() {
@@ -95,6 +109,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::List(list) if list.form.is_some() => SizeHint::default(),
             Self::List(list) => SizeHint::with_exact(list.left),
             Self::Stream(_) => SizeHint::default(),
             Self::Grpc(body) => body.size_hint(),

@@ -42,6 +42,39 @@ fn user(name: &str, groups: &[&str]) -> Arc<User> {
     Arc::new(User { name: name.into(), groups, ..User::default() })
 }
 
+/// What serves a registry.
+pub fn rest(registry: &Arc<Registry>, authorization: Authorization) -> Rest {
+    let key = include_bytes!("service-account.key");
+    let audiences = vec![ISSUER.to_owned()];
+    let issuer = Issuer {
+        issuers: audiences.clone(),
+        key: SigningKey::read(key).unwrap(),
+        verifying: VerifyingKey::read(key).unwrap(),
+        audiences: audiences.clone(),
+        max_seconds: None,
+        extend: true,
+        jwks_uri: None,
+    };
+    let methods: Vec<Arc<dyn TokenAuthenticator>> = vec![
+        Arc::new(TokenFile::parse("secret,ann,7,devs").unwrap()),
+        Arc::new(ServiceAccountTokens {
+            registry: registry.clone(),
+            issuers: audiences.clone(),
+            keys: issuer.verifying.clone(),
+            lookup: true,
+        }),
+        Arc::new(BootstrapTokens { registry: registry.clone() }),
+    ];
+    let authentication = Authentication::new(methods, audiences, false);
+    let health = daemon::Health::unbound();
+    let address = "127.0.0.1:6443".parse().unwrap();
+    Rest::new(registry.clone(), authentication, authorization, Some(issuer), None, health, address)
+}
+
+pub fn everything() -> Authorization {
+    Authorization::new(vec![Arc::new(AlwaysAllow)])
+}
+
 impl Api {
     /// Asked by somebody who may do everything, where everything is allowed, with the plugins that are on by default.
     pub async fn start() -> Self {
@@ -55,7 +88,7 @@ impl Api {
 
     /// With plugins that are told something.
     pub async fn start_configured(enable: &[&str], disable: &[&str], configuration: &Configuration) -> Self {
-        let authorization = Authorization::new(vec![Arc::new(AlwaysAllow)]);
+        let authorization = everything();
         let admission = plugins(enable, disable).admission(configuration, &authorization, &Rbac::default(), false);
         Self::start_with(authorization, admission).await
     }
@@ -68,32 +101,7 @@ impl Api {
         let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
         let registry = Registry::new(catalog, backend, cache.clone(), admission, ranges, 3600);
         cache.ready().await;
-        let key = include_bytes!("service-account.key");
-        let audiences = vec![ISSUER.to_owned()];
-        let issuer = Issuer {
-            issuers: audiences.clone(),
-            key: SigningKey::read(key).unwrap(),
-            verifying: VerifyingKey::read(key).unwrap(),
-            audiences: audiences.clone(),
-            max_seconds: None,
-            extend: true,
-            jwks_uri: None,
-        };
-        let methods: Vec<Arc<dyn TokenAuthenticator>> = vec![
-            Arc::new(TokenFile::parse("secret,ann,7,devs").unwrap()),
-            Arc::new(ServiceAccountTokens {
-                registry: registry.clone(),
-                issuers: audiences.clone(),
-                keys: issuer.verifying.clone(),
-                lookup: true,
-            }),
-            Arc::new(BootstrapTokens { registry: registry.clone() }),
-        ];
-        let authentication = Authentication::new(methods, audiences, false);
-        let health = daemon::Health::unbound();
-        let address = "127.0.0.1:6443".parse().unwrap();
-        let rest =
-            Arc::new(Rest::new(registry.clone(), authentication, authorization, Some(issuer), None, health, address));
+        let rest = Arc::new(rest(&registry, authorization));
         let api = Self { registry, rest, user: user("admin", &["system:masters"]) };
         for name in api::strategy::SYSTEM_NAMESPACES {
             let namespace = json!({"metadata": {"name": name}});

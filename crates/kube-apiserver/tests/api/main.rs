@@ -3,6 +3,7 @@
 mod admission;
 mod apply;
 mod common;
+mod components;
 mod hostile;
 mod others;
 mod parts;
@@ -13,3 +14,5 @@ mod samples;
 mod tokens;
 mod users;
 mod verbs;
+mod versions;
+mod walkthroughs;

@@ -12,7 +12,7 @@ use crate::samples::{collection, name_of, object, stored};
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// As JSON has it.
-fn read(body: &[u8]) -> Value {
+pub fn read(body: &[u8]) -> Value {
     let mut value = builtin().read_protobuf(body).unwrap_or_else(|e| panic!("{e}: {body:?}"));
     let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));

@@ -37,6 +37,13 @@ fn numbers() {
 }
 
 #[test]
+fn pods_are_named_after_their_controller_in_small_letters() {
+    let mut owner = owner("app=x");
+    owner.key = Key::new("default", "apacheController");
+    assert_eq!(pod_of(&owner).metadata.generate_name.as_deref(), Some("apachecontroller-"));
+}
+
+#[test]
 fn who_goes_first() {
     let on = |node: &str| json!({"nodeName": node});
     let created = |time: &str| json!({"creationTimestamp": time});

@@ -92,13 +92,13 @@ impl Document {
             format!("/apis/{}/{}", resource.group, resource.version)
         };
         let collection = if resource.namespaced {
-            if resource.verbs.contains(&"list") {
+            if resource.own_verbs().contains(&"list") {
                 let all = self.operation(resource, "list", None);
-                self.paths.insert(format!("{prefix}/{}", resource.plural), json!({"get": all}));
+                self.paths.insert(format!("{prefix}/{}", resource.path_name()), json!({"get": all}));
             }
-            format!("{prefix}/namespaces/{{namespace}}/{}", resource.plural)
+            format!("{prefix}/namespaces/{{namespace}}/{}", resource.path_name())
         } else {
-            format!("{prefix}/{}", resource.plural)
+            format!("{prefix}/{}", resource.path_name())
         };
         let operations = |document: &mut Self, list: &[(&str, &str)], sub: Option<&Subresource>| {
             let operation =
@@ -107,7 +107,7 @@ impl Document {
         };
         // Method, action, and the verb that the resource must have.
         let can = |list: &[(&'static str, &'static str, &str)]| -> Vec<(&str, &str)> {
-            let has = list.iter().filter(|(_, _, verb)| resource.verbs.contains(verb));
+            let has = list.iter().filter(|(_, _, verb)| resource.own_verbs().contains(verb));
             has.map(|(method, action, _)| (*method, *action)).collect()
         };
         let many = can(&[
@@ -128,7 +128,7 @@ impl Document {
                 self.paths.insert(path, item.into());
             }
         }
-        for sub in resource.subresources {
+        for sub in resource.own_subresources() {
             let methods: Vec<(&str, &str)> = sub
                 .verbs
                 .iter()
@@ -231,7 +231,9 @@ impl Document {
             "patch" => Some(String::new()),
             _ => None,
         };
-        let id = format!("{action}{}{}{}", resource.version, resource.kind, sub.map_or("", |sub| sub.name));
+        // Several groups have the same kinds.
+        let group_name = resource.group.split('.').next().unwrap_or("");
+        let id = format!("{action}{group_name}{}{}{}", resource.version, resource.kind, sub.map_or("", |sub| sub.name));
         let mut operation = json!({"operationId": id, "x-kubernetes-action": action,
             GVK: {"group": group, "version": version, "kind": kind}});
         let schema_of = |reference: &str| match reference {

@@ -181,7 +181,7 @@ mod tests {
             let kind = meta::text_at(&object, "kind");
             let catalog = api::catalog::Catalog::builtin();
             let row = catalog.served().iter().find(|row| row.kind == kind).unwrap();
-            let errors = api::strategy::validate_create(row.strategy, &object, row.namespaced);
+            let errors = api::strategy::validate_create(row.strategy, &object, row.namespaced, false);
             assert!(errors.is_empty(), "{object}: {:?}", errors.0);
         }
     }
