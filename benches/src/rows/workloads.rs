@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::etcd;
-use crate::load::{self, Client, Connections, End, IN_FLIGHT, Post, Protocol};
+use crate::load::{self, CONNECTIONS, Client, Connections, End, IN_FLIGHT, Post, Protocol};
 use crate::objects::{self, NAMESPACE, pod_name};
 use crate::report::{Floor, figure, say};
 use crate::stage::Stage;
@@ -77,7 +77,7 @@ pub(super) struct Counter {
 impl Counter {
     /// From now on; what exists is told first.
     pub(super) async fn begin(connections: &Connections, query: &str) -> Result<Self> {
-        let mut client = connections.one(Protocol::Http2, IN_FLIGHT - 1);
+        let mut client = connections.one(CONNECTIONS - 1);
         let body = client.send(http::Method::GET, &format!("{PODS_PATH}?watch=true{query}"), "").await?;
         Ok(Self { client, body })
     }
