@@ -1,6 +1,7 @@
 //! The command line. Everything is checked before anything is bound.
 
 mod authentication;
+mod oidc;
 mod runtime_config;
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -17,7 +18,8 @@ use daemon::{CommonFlags, FlagError};
 use storage::EtcdOptions;
 
 use crate::admission::{Admission, Plugins};
-use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer, Nodes, Rbac};
+use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer, Nodes, Rbac, WebhookAuthorizer};
+use crate::https::Webhook;
 use crate::registry::{Ranges, ServiceRange};
 
 use authentication::{AuthenticationConfig, AuthenticationFlags};
@@ -79,12 +81,24 @@ pub struct Flags {
     /// How long events are kept
     #[arg(long, default_value = "1h", value_parser = duration)]
     event_ttl: Duration,
-    /// Who may do what, with commas between the modes: Node, RBAC, AlwaysAllow, AlwaysDeny. The first that has an opinion decides
+    /// Who may do what, with commas between the modes: Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny. The first that has an opinion decides
     #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow", value_name = "MODE,…")]
     authorization_mode: Vec<String>,
     /// Versions that are served or not: GROUP/VERSION=BOOL, api/VERSION=BOOL of the core group, and api/all, api/ga, api/beta, api/alpha
     #[arg(long, value_delimiter = ',', value_name = "KEY=BOOL,…")]
     runtime_config: Vec<String>,
+    /// Kubeconfig of the server that the mode Webhook asks
+    #[arg(long, value_name = "FILE")]
+    authorization_webhook_config_file: Option<PathBuf>,
+    /// Version of the SubjectAccessReview that it is asked by
+    #[arg(long, default_value = "v1beta1", value_parser = ["v1", "v1beta1"])]
+    authorization_webhook_version: String,
+    /// How long it counts that something is allowed
+    #[arg(long, default_value = "5m", value_parser = duration)]
+    authorization_webhook_cache_authorized_ttl: Duration,
+    /// How long it counts that something is not allowed
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    authorization_webhook_cache_unauthorized_ttl: Duration,
     /// Plugins that are on beside those that are on by default
     #[arg(long, value_delimiter = ',', value_name = "PLUGIN,…")]
     enable_admission_plugins: Vec<String>,
@@ -142,6 +156,16 @@ fn own_address() -> Option<IpAddr> {
 }
 
 impl Flags {
+    fn authorization_webhook(&self) -> Result<WebhookAuthorizer, FlagError> {
+        let flag = "authorization-webhook-config-file";
+        let why = "must be set, as --authorization-mode has Webhook";
+        let path = self.authorization_webhook_config_file.as_ref().ok_or_else(|| FlagError::new(flag, "", why))?;
+        let webhook = Webhook::new(path).map_err(|why| FlagError::new(flag, path.display(), why))?;
+        let (allowed, refused) =
+            (self.authorization_webhook_cache_authorized_ttl, self.authorization_webhook_cache_unauthorized_ttl);
+        Ok(WebhookAuthorizer::new(webhook, self.authorization_webhook_version.clone(), allowed, refused))
+    }
+
     pub fn check(self) -> Result<Config, Box<dyn std::error::Error>> {
         let (rbac, nodes) = (Rbac::default(), Nodes::default());
         let catalog = Catalog::builtin();
@@ -154,8 +178,9 @@ impl Flags {
                 "AlwaysDeny" => Arc::new(AlwaysDeny),
                 "RBAC" => Arc::new(rbac.clone()),
                 "Node" => Arc::new(nodes.clone()),
+                "Webhook" => Arc::new(self.authorization_webhook()?),
                 _ => {
-                    let why = "the modes are Node, RBAC, AlwaysAllow and AlwaysDeny";
+                    let why = "the modes are Node, RBAC, Webhook, AlwaysAllow and AlwaysDeny";
                     return Err(FlagError::new("authorization-mode", mode, why).into());
                 }
             });

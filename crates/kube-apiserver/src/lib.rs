@@ -7,8 +7,10 @@ pub mod authentication;
 pub mod authorization;
 mod bootstrap;
 mod compact;
+pub mod expiring;
 mod flags;
 mod grpc;
+pub mod https;
 mod kubelet;
 pub mod registry;
 pub mod request;
@@ -66,7 +68,10 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         false => Err("the watch cache is being filled from etcd".into()),
     });
     let address = SocketAddr::new(config.advertise, config.port);
-    let (authentication, issuer) = config.authentication.build(&registry);
+    let (authentication, issuer) = match config.authentication.build(&registry) {
+        Ok(built) => built,
+        Err(error) => return daemon::fail(error),
+    };
     let rest = Arc::new(Rest::new(
         registry.clone(),
         authentication,

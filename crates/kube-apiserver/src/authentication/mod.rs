@@ -2,28 +2,35 @@
 
 mod bootstrap_token;
 mod impersonation;
+mod oidc;
 mod service_account;
 mod token;
 mod token_file;
+mod webhook;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::status::Status;
 use daemon::tls::Identity;
 use http::{HeaderMap, header};
 
 use crate::attributes::User;
+use crate::expiring::{Expiring, key};
 
 pub use bootstrap_token::BootstrapTokens;
 pub use impersonation::impersonate;
+pub use oidc::{OidcConfig, OidcTokens};
 pub use service_account::{Issuer, KeyError, ServiceAccountTokens, SigningKey, VerifyingKey};
-use token::Remembered;
 pub use token::{Bearer, TokenAuthenticator};
 pub use token_file::{TokenFile, TokenFileError};
+pub use webhook::WebhookTokens;
 
 /// The groups that everybody is in, by whether it is known who they are.
 pub const AUTHENTICATED: &str = "system:authenticated";
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// As upstream: so long a token counts after it was looked at. Until then a deletion of its account may go unnoticed.
+const REMEMBERED: Duration = Duration::from_secs(10);
 const ANONYMOUS: &str = "system:anonymous";
 
 /// How users are recognized, in this order: by certificate, by token, as nobody in particular.
@@ -33,12 +40,12 @@ pub struct Authentication {
     audiences: Vec<String>,
     /// Whether requests without any sign of who sends them are those of `system:anonymous`, or are refused.
     anonymous: bool,
-    remembered: Remembered,
+    remembered: Expiring<Bearer>,
 }
 
 impl Authentication {
     pub fn new(methods: Vec<Arc<dyn TokenAuthenticator>>, audiences: Vec<String>, anonymous: bool) -> Self {
-        Self { methods, audiences, anonymous, remembered: Remembered::default() }
+        Self { methods, audiences, anonymous, remembered: Expiring::default() }
     }
 
     /// The user of a connection, by the certificate that TLS has verified.
@@ -49,12 +56,12 @@ impl Authentication {
     /// Whose token it is, and for which of the audiences (of the API server where there are none); or why nobody's.
     pub async fn of_token(&self, token: &str, audiences: &[String]) -> Result<(Arc<User>, Vec<String>), Vec<String>> {
         let asked = if audiences.is_empty() { &self.audiences[..] } else { audiences };
-        let key = Remembered::key(token, asked);
+        let key = key(std::iter::once(token).chain(asked.iter().map(String::as_str)));
         let found = match self.remembered.get(&key) {
             Some(bearer) => bearer,
             None => {
                 let found = self.ask(token, asked).await?;
-                self.remembered.put(key, found.clone());
+                self.remembered.put(key, found.clone(), REMEMBERED);
                 found
             }
         };

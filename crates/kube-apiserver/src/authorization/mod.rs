@@ -2,6 +2,7 @@
 
 mod node;
 pub mod rbac;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::attributes::{Attributes, ResourceAttributes, User};
 
 pub use node::Nodes;
 pub use rbac::Rbac;
+pub use webhook::WebhookAuthorizer;
 
 /// Who is in it may do everything, whatever the mode.
 const PRIVILEGED: &str = "system:masters";

@@ -8,10 +8,13 @@ use clap::{ArgAction, Args};
 use daemon::FlagError;
 
 use super::duration;
+use super::oidc::OidcFlags;
 use crate::authentication::{
-    Authentication, BootstrapTokens, Issuer, ServiceAccountTokens, SigningKey, TokenAuthenticator, TokenFile,
-    VerifyingKey,
+    Authentication, BootstrapTokens, Issuer, OidcConfig, OidcTokens, ServiceAccountTokens, SigningKey,
+    TokenAuthenticator, TokenFile, VerifyingKey, WebhookTokens,
 };
+use crate::expiring::Expiring;
+use crate::https::Webhook;
 use crate::registry::Registry;
 
 #[derive(Args, Debug)]
@@ -46,6 +49,17 @@ pub struct AuthenticationFlags {
     /// Whether tokens that kubelets mount count for a year, for pods that don't read them anew
     #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
     service_account_extend_token_expiration: bool,
+    /// Kubeconfig of a server that says whose a token is
+    #[arg(long, value_name = "FILE")]
+    authentication_token_webhook_config_file: Option<PathBuf>,
+    /// Version of the TokenReview that it is asked by
+    #[arg(long, default_value = "v1beta1", value_parser = ["v1", "v1beta1"])]
+    authentication_token_webhook_version: String,
+    /// How long its answers count
+    #[arg(long, default_value = "2m", value_parser = duration)]
+    authentication_token_webhook_cache_ttl: Duration,
+    #[command(flatten)]
+    oidc: OidcFlags,
     /// Where others find the keys of service account tokens, if not at this server
     #[arg(long)]
     service_account_jwks_uri: Option<String>,
@@ -61,9 +75,11 @@ pub struct AuthenticationConfig {
     audiences: Vec<String>,
     lookup: bool,
     pub issuer: Option<Issuer>,
+    webhook: Option<WebhookTokens>,
+    oidc: Option<(OidcConfig, Option<Vec<Vec<u8>>>)>,
 }
 
-fn read_file(flag: &str, path: &Path) -> Result<Vec<u8>, FlagError> {
+pub(super) fn read_file(flag: &str, path: &Path) -> Result<Vec<u8>, FlagError> {
     std::fs::read(path).map_err(|e| FlagError::new(flag, path.display(), format!("can't be read: {e}")))
 }
 
@@ -112,7 +128,19 @@ impl AuthenticationFlags {
             extend: self.service_account_extend_token_expiration,
             jwks_uri: self.service_account_jwks_uri,
         });
+        let webhook = self.authentication_token_webhook_config_file.as_ref().map(|path| {
+            let flag = "authentication-token-webhook-config-file";
+            let webhook = Webhook::new(path).map_err(|why| FlagError::new(flag, path.display(), why))?;
+            Ok(WebhookTokens {
+                webhook,
+                version: self.authentication_token_webhook_version.clone(),
+                counts: self.authentication_token_webhook_cache_ttl,
+                answers: Expiring::default(),
+            })
+        });
         Ok(AuthenticationConfig {
+            webhook: webhook.transpose()?,
+            oidc: self.oidc.check()?,
             anonymous: self.anonymous_auth && !everything,
             token_file: token_file.transpose()?,
             bootstrap: self.enable_bootstrap_token_auth,
@@ -127,7 +155,7 @@ impl AuthenticationFlags {
 
 impl AuthenticationConfig {
     /// In upstream's order.
-    pub fn build(self, registry: &Arc<Registry>) -> (Authentication, Option<Issuer>) {
+    pub fn build(self, registry: &Arc<Registry>) -> Result<(Authentication, Option<Issuer>), FlagError> {
         let mut methods: Vec<Arc<dyn TokenAuthenticator>> = Vec::new();
         if let Some(file) = self.token_file {
             methods.push(Arc::new(file));
@@ -143,6 +171,14 @@ impl AuthenticationConfig {
         if self.bootstrap {
             methods.push(Arc::new(BootstrapTokens { registry: registry.clone() }));
         }
-        (Authentication::new(methods, self.audiences, self.anonymous), self.issuer)
+        if let Some((config, authorities)) = self.oidc {
+            let issuer = config.issuer.clone();
+            let tokens = OidcTokens::new(config, authorities);
+            methods.push(Arc::new(tokens.map_err(|why| FlagError::new("oidc-issuer-url", issuer, why))?));
+        }
+        if let Some(webhook) = self.webhook {
+            methods.push(Arc::new(webhook));
+        }
+        Ok((Authentication::new(methods, self.audiences, self.anonymous), self.issuer))
     }
 }

@@ -4,6 +4,7 @@ mod apply;
 mod common;
 mod components;
 mod hostile;
+mod others;
 mod parts;
 mod protobuf;
 mod reviews;
