@@ -49,6 +49,11 @@ pub fn text<'a>(document: &'a Value, field: &str) -> &'a str {
     document.get("metadata").and_then(|m| m.get(field)).and_then(Value::as_str).unwrap_or("")
 }
 
+/// Labels, annotations or another object of the metadata, where it is there.
+pub fn metadata<'a>(document: &'a Value, field: &str) -> Option<&'a Map<String, Value>> {
+    document.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_object)
+}
+
 pub fn name(document: &Value) -> &str {
     text(document, "name")
 }

@@ -117,6 +117,9 @@ impl Status {
         }
         status
     }
+    pub fn too_many_requests(why: &str) -> Self {
+        Self::new(429, "TooManyRequests", format!("Too many requests: {why}"))
+    }
     pub fn internal(message: impl std::fmt::Display) -> Self {
         Self::new(500, "InternalError", format!("Internal error occurred: {message}"))
     }

@@ -1,4 +1,4 @@
-//! What must exist in every cluster: the system namespaces, and the `kubernetes` service with this server behind it.
+//! What must exist in every cluster: the system namespaces and priority classes, and the `kubernetes` service with this server behind it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::catalog::Rules;
 use api::status::Status;
-use api::strategy::SYSTEM_NAMESPACES;
+use api::strategy::{SYSTEM_NAMESPACES, SYSTEM_PRIORITY_CLASSES};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -53,29 +53,34 @@ impl Bootstrap {
 
     async fn ensure(&self) -> Result<(), Status> {
         for name in SYSTEM_NAMESPACES {
-            self.create_if_missing("namespaces", "", name, json!({"metadata": {"name": name}})).await?;
+            self.create_if_missing(("", "namespaces"), "", name, json!({"metadata": {"name": name}})).await?;
+        }
+        for (name, value, description) in SYSTEM_PRIORITY_CLASSES {
+            let class = json!({"metadata": {"name": name}, "value": value, "description": description,
+                "preemptionPolicy": "PreemptLowerPriority"});
+            self.create_if_missing(("scheduling.k8s.io", "priorityclasses"), "", name, class).await?;
         }
         let labels = json!({"component": "apiserver", "provider": "kubernetes"});
         let service = json!({"metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
             "spec": {"type": "ClusterIP", "clusterIP": self.service_ip, "clusterIPs": [self.service_ip],
                 "sessionAffinity": "None",
                 "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": self.port}]}});
-        self.create_if_missing("services", "default", "kubernetes", service).await?;
+        self.create_if_missing(("", "services"), "default", "kubernetes", service).await?;
         self.endpoints().await
     }
 
     async fn create_if_missing(
         &self,
-        plural: &str,
+        (group, plural): (&str, &str),
         namespace: &str,
         name: &str,
         mut object: Value,
     ) -> Result<(), Status> {
-        let target = self.registry.target("", "v1", plural, namespace, name)?;
+        let target = self.registry.target(group, "v1", plural, namespace, name)?;
         if self.registry.get_cached(&target, 0).await.is_ok() {
             return Ok(());
         }
-        object["apiVersion"] = "v1".into();
+        object["apiVersion"] = target.resource().api_version().into();
         object["kind"] = target.resource().kind.into();
         match self.registry.create(&Context::of_server(), &target, object).await {
             Err(status) if status.reason != "AlreadyExists" => Err(status),
@@ -102,7 +107,7 @@ impl Bootstrap {
         };
         let fresh = json!({"metadata": {"name": "kubernetes", "namespace": "default"},
             "subsets": [{"addresses": [own], "ports": ports}]});
-        self.create_if_missing("endpoints", "default", "kubernetes", fresh).await?;
+        self.create_if_missing(("", "endpoints"), "default", "kubernetes", fresh).await?;
         self.registry.update(&Context::of_server(), &target, Rules::Object, &change).await.map(|_| ())
     }
 }

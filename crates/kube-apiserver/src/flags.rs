@@ -17,7 +17,7 @@ use daemon::tls::{ClientAuth, ClientTls, HTTP, HTTP2, KeyPair, ServerTls, Source
 use daemon::{CommonFlags, FlagError};
 use storage::EtcdOptions;
 
-use crate::admission::{Admission, Plugins};
+use crate::admission::{Admission, Configuration, Plugins};
 use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer, Nodes, Rbac, WebhookAuthorizer};
 use crate::https::Webhook;
 use crate::registry::{Ranges, ServiceRange};
@@ -108,6 +108,9 @@ pub struct Flags {
     /// The plugins that are on and no others, in this order (deprecated: --enable-admission-plugins)
     #[arg(long, value_delimiter = ',', value_name = "PLUGIN,…", conflicts_with_all = ["enable_admission_plugins", "disable_admission_plugins"])]
     admission_control: Option<Vec<String>>,
+    /// What admission plugins are told: a file with an AdmissionConfiguration
+    #[arg(long)]
+    admission_control_config_file: Option<PathBuf>,
     #[command(flatten)]
     authentication: AuthenticationFlags,
 }
@@ -194,7 +197,16 @@ impl Flags {
         let plugins = plugins.map_err(|why| FlagError::new(flag, why.0.clone(), why.to_string()))?;
         let authorization = Authorization::new(authorizers);
         let by_rbac = self.authorization_mode.iter().any(|mode| mode == "RBAC");
-        let admission = plugins.admission(&authorization, &rbac, by_rbac);
+        let configuration = match &self.admission_control_config_file {
+            Some(path) => Configuration::read(path)
+                .map_err(|why| FlagError::new("admission-control-config-file", path.display(), why))?,
+            None => Configuration::default(),
+        };
+        if plugins.has("EventRateLimit") && configuration.events.is_empty() {
+            let why = "EventRateLimit needs its limits by --admission-control-config-file";
+            return Err(FlagError::new(flag, "EventRateLimit", why).into());
+        }
+        let admission = plugins.admission(&configuration, &authorization, &rbac, by_rbac);
         let everything = self.authorization_mode.iter().any(|mode| mode == "AlwaysAllow");
         let authentication = self.authentication.check(everything)?;
         let bad = |flag: &str, value: &str| {

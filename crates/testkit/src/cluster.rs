@@ -206,6 +206,8 @@ impl Cluster {
                 "--enable-bootstrap-token-auth=true".into(),
                 "--authorization-mode=Node,RBAC".into(),
                 "--enable-admission-plugins=NodeRestriction".into(),
+                // Nothing makes default accounts and mounts tokens yet, and nothing takes the finalizers of claims away.
+                "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection".into(),
             ],
             "kube-controller-manager" => vec![
                 kubeconfig,

@@ -43,13 +43,6 @@ impl Strategy for Namespaces {
         keep(object, old, "spec");
     }
 
-    fn may_delete(&self, object: &Value) -> Result<(), String> {
-        if SYSTEM_NAMESPACES.contains(&meta::name(object)) {
-            return Err("this namespace may not be deleted".into());
-        }
-        Ok(())
-    }
-
     fn validate(&self, object: &Value, errors: &mut Errors) {
         let spec = Path::new("spec");
         let list = spec.child("finalizers");

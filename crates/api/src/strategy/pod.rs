@@ -34,24 +34,10 @@ impl Strategy for Pods {
     fn prepare_for_create(&self, object: &mut Value) {
         let class = qos_class(&object["spec"]);
         meta::fields_mut(object).insert("status".into(), json!({"phase": "Pending", "qosClass": class}));
-        if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
-            tolerate_lost_nodes(spec);
-            spec.entry("preemptionPolicy").or_insert("PreemptLowerPriority".into());
-            spec.entry("priority").or_insert(0.into());
-        }
     }
 
     fn prepare_for_update(&self, object: &mut Value, old: &Value) {
         keep(object, old, "status");
-        if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
-            for field in ["priority", "preemptionPolicy"] {
-                if let Some(was) = old["spec"].get(field)
-                    && !spec.contains_key(field)
-                {
-                    spec.insert(field.to_owned(), was.clone());
-                }
-            }
-        }
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {
@@ -168,25 +154,8 @@ fn limits_are_requests(container: &mut Value) {
     }
 }
 
-/// A pod stays five minutes on a node that is lost, unless it says otherwise.
-fn tolerate_lost_nodes(spec: &mut Map<String, Value>) {
-    let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));
-    let Some(list) = tolerations.as_array_mut() else { return };
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        let tolerated = list.iter().any(|t| {
-            let effect = t["effect"].as_str().unwrap_or("");
-            let of_key = t["key"].as_str().unwrap_or("");
-            (of_key == key || of_key.is_empty()) && (effect == "NoExecute" || effect.is_empty())
-        });
-        if !tolerated {
-            let toleration = json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
-            list.push(toleration);
-        }
-    }
-}
-
 /// Guaranteed: every container limits cpu and memory and asks for as much. BestEffort: none asks for anything.
-fn qos_class(spec: &Value) -> &'static str {
+pub fn qos_class(spec: &Value) -> &'static str {
     let amount = |container: &Value, which: &str, name: &str| {
         let text = container["resources"].get(which).and_then(|r| r.get(name)).and_then(Value::as_str);
         text.and_then(|text| text.parse::<Quantity>().ok()).filter(|q| !q.is_zero())

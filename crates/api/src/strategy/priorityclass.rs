@@ -10,13 +10,32 @@ use crate::validation::checks;
 pub struct PriorityClasses;
 
 const HIGHEST: i64 = 1_000_000_000;
-const OF_THE_SYSTEM: [(&str, i64); 2] =
-    [("system-node-critical", 2 * HIGHEST + 1000), ("system-cluster-critical", 2 * HIGHEST)];
+
+/// Names, values and descriptions of the classes that every cluster has.
+pub const SYSTEM_PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
+    (
+        "system-node-critical",
+        2 * HIGHEST + 1000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2 * HIGHEST,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+];
 
 impl Strategy for PriorityClasses {
+    fn may_delete(&self, object: &Value) -> Result<(), String> {
+        match SYSTEM_PRIORITY_CLASSES.iter().any(|(name, ..)| *name == meta::name(object)) {
+            true => Err("this is a system priority class and cannot be deleted".into()),
+            false => Ok(()),
+        }
+    }
+
     fn validate(&self, object: &Value, errors: &mut Errors) {
         let (name, value) = (meta::name(object), object.get("value").and_then(Value::as_i64).unwrap_or(0));
-        let known = OF_THE_SYSTEM.iter().any(|(system, priority)| *system == name && *priority == value);
+        let known = SYSTEM_PRIORITY_CLASSES.iter().any(|(system, priority, _)| *system == name && *priority == value);
         if name.starts_with("system-") && !known {
             let why = "priority class names with 'system-' prefix are reserved for system use only";
             errors.forbidden(&Path::new("metadata").child("name"), why);

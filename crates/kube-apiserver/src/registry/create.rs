@@ -3,7 +3,7 @@
 use api::catalog::Rules;
 use api::field::Errors;
 use api::meta::{self, metadata_mut};
-use api::status::{Cause, Status};
+use api::status::Status;
 use api::strategy::{self, Claim};
 use api::{unhonoured, warnings};
 use bytes::Bytes;
@@ -11,17 +11,17 @@ use rand::Rng;
 use serde_json::Value;
 use storage::{Guard, Op, Outcome};
 
-use crate::admission::{Attempt, Operation};
+use crate::admission::{Attempt, Operation, Terms};
 
 use super::manage::track;
-use super::{Context, Current, Registry, Target, backend_status, claim_key, served};
+use super::{Context, Registry, Target, backend_status, claim_key, served};
 
 /// Without vowels and what looks like another, so that no words come out.
 const SUFFIX: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const GENERATED_PREFIX_LIMIT: usize = 58;
 const GENERATE_TRIES: usize = 8;
-/// A namespace is changed rarely, so this many in a row are not chance.
-const NAMESPACE_TRIES: usize = 32;
+/// What a write depends on is changed rarely, or by one at a time, so this many in a row are not chance.
+pub(super) const TERMS_TRIES: usize = 32;
 
 impl Registry {
     /// `target` needs no name: the object has it, or a prefix for one. Returns the object as it is served.
@@ -48,10 +48,8 @@ impl Registry {
         }
         let attempt = Attempt { registry: self, context, target, operation: Operation::Create, old: None };
         prepare(&attempt, &mut object).await?;
-        let mut namespace = match resource.namespaced {
-            true => Some(self.namespace_takes(target, meta::name(&object), false).await?),
-            false => None,
-        };
+        // What the cache shows of other objects is enough until the transaction says otherwise.
+        let mut fresh = false;
         // What is chosen here must be chosen anew when it turns out to be taken; other objects need no copy for that.
         let chooses = !resource.strategy.wants(&object).is_empty();
         for tries in 1.. {
@@ -69,6 +67,7 @@ impl Registry {
                 unhonoured.into_iter().for_each(|warning| context.warn(warning));
                 warnings::for_object(resource.kind, &attempted).into_iter().for_each(|warning| context.warn(warning));
             }
+            let terms = self.terms(&attempt, &attempted, &mut fresh).await?;
             let stored: Bytes = meta::encode(&attempted).into();
             let target = target.named(&name);
             if context.dry_run {
@@ -79,12 +78,13 @@ impl Registry {
             }
             let claims = resource.strategy.claims(&attempted);
             let mut guards = vec![Guard::Absent(target.path())];
-            guards.extend(namespace.clone());
+            guards.extend(terms.guards.iter().cloned());
             let claims_from = guards.len();
             guards.extend(claims.iter().map(|claim| Guard::Absent(claim_key(claim))));
             let time_to_live = resource.strategy.time_to_live().map(|_| self.event_ttl);
             let mut ops = vec![Op::Put { key: target.path(), value: stored.clone(), time_to_live }];
             ops.extend(claims.iter().map(|claim| hold(claim, &target)));
+            ops.extend(terms.ops.iter().cloned());
             match self.backend.commit(&guards, ops).await.map_err(backend_status)? {
                 Outcome::Committed(revision) => return Ok(served(&stored, revision)),
                 Outcome::Refused(now) if now.first().is_some_and(Option::is_some) => {
@@ -95,19 +95,12 @@ impl Registry {
                     set_name(&mut object, &generate(&prefix));
                     prepare(&attempt, &mut object).await?;
                 }
-                // The namespace was changed, or is going: what the cache knew of it is not enough.
-                Outcome::Refused(now)
-                    if namespace.as_ref().is_some_and(|guard| !guard.holds(now.get(1).and_then(Option::as_ref))) =>
-                {
-                    if tries >= NAMESPACE_TRIES {
-                        return Err(Status::conflict(
-                            resource.group,
-                            resource.plural,
-                            &name,
-                            "its namespace keeps changing",
-                        ));
+                // What the cache knew of other objects is not enough.
+                Outcome::Refused(now) if !terms.hold(now.get(1..).unwrap_or_default()) => {
+                    if tries >= TERMS_TRIES {
+                        return Err(unsettled(&target, &name));
                     }
-                    namespace = Some(self.namespace_takes(&target, &name, true).await?);
+                    fresh = true;
                     object = if chooses { object } else { attempted };
                 }
                 Outcome::Refused(now) => {
@@ -120,36 +113,21 @@ impl Registry {
         unreachable!("the loop only ends by returning")
     }
 
+    /// What the write's transaction has to hold beside the object. What a lagging cache makes impossible may be possible.
+    pub(super) async fn terms(&self, attempt: &Attempt<'_>, object: &Value, fresh: &mut bool) -> Result<Terms, Status> {
+        match self.admission().terms(attempt, object, *fresh).await {
+            Err(_) if !*fresh => {
+                *fresh = true;
+                self.admission().terms(attempt, object, true).await
+            }
+            terms => terms,
+        }
+    }
+
     /// Whether admission lets somebody make something below an object, such as a token.
     pub async fn admit_part(&self, context: &Context, target: &Target, part: &Value) -> Result<(), Status> {
         let attempt = Attempt { registry: self, context, target, operation: Operation::Create, old: None };
         self.admission().validate(&attempt, part).await
-    }
-
-    /// New objects need a namespace that is there to stay: it is a part of the transaction that it stays as it is.
-    async fn namespace_takes(&self, target: &Target, name: &str, fresh: bool) -> Result<Guard, Status> {
-        let namespaces = self.target("", "v1", "namespaces", "", &target.namespace)?;
-        let unchanged = |revision| Guard::Unchanged(namespaces.path(), revision);
-        // Most namespaces stay, and their bytes show it.
-        if !fresh
-            && let Some(entry) = namespaces.store.get(&namespaces.key())
-            && !holds(&entry.bytes, b"\"deletionTimestamp\"")
-        {
-            return Ok(unchanged(entry.revision));
-        }
-        let Current { document, revision, .. } = self.current(&namespaces, true).await?;
-        if !meta::is_deleting(&document) {
-            return Ok(unchanged(revision));
-        }
-        let resource = target.resource();
-        let namespace = &target.namespace;
-        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-        let mut status = Status::forbidden(resource.group, resource.plural, name, &why);
-        if let Some(details) = &mut status.details {
-            let message = format!("namespace {namespace} is being terminated");
-            details.causes.push(Cause { reason: "NamespaceTerminating", field: "metadata.namespace".into(), message });
-        }
-        Err(status)
     }
 }
 
@@ -176,6 +154,12 @@ async fn prepare(attempt: &Attempt<'_>, object: &mut Value) -> Result<(), Status
     Ok(())
 }
 
+/// Others change all the time what the write depends on.
+pub(super) fn unsettled(target: &Target, name: &str) -> Status {
+    let resource = target.resource();
+    Status::conflict(resource.group, resource.plural, name, "what it depends on keeps changing; please try again")
+}
+
 /// The operation that takes a claim for an object.
 pub(super) fn hold(claim: &Claim, holder: &Target) -> Op {
     Op::Put { key: claim_key(claim), value: holder.path().into(), time_to_live: None }
@@ -199,10 +183,6 @@ pub(super) fn scope(target: &Target, object: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
-fn holds(bytes: &[u8], word: &[u8]) -> bool {
-    bytes.windows(word.len()).any(|window| window == word)
-}
-
 fn set_name(object: &mut Value, name: &str) {
     metadata_mut(object).insert("name".into(), name.into());
 }
@@ -210,7 +190,12 @@ fn set_name(object: &mut Value, name: &str) {
 fn generate(prefix: &str) -> String {
     let end = prefix.char_indices().map(|(at, _)| at).take_while(|at| *at < GENERATED_PREFIX_LIMIT).count();
     let mut name: String = prefix.chars().take(end).collect();
-    let mut random = rand::rng();
-    name.extend((0..5).map(|_| SUFFIX[random.random_range(0..SUFFIX.len())] as char));
+    name.push_str(&random_suffix());
     name
+}
+
+/// What makes a generated name one of many.
+pub(crate) fn random_suffix() -> String {
+    let mut random = rand::rng();
+    (0..5).map(|_| SUFFIX[random.random_range(0..SUFFIX.len())] as char).collect()
 }

@@ -31,6 +31,7 @@ use crate::attributes::ResourceAttributes;
 pub use context::Context;
 
 pub use allocate::{Ranges, ServiceRange};
+pub(crate) use create::random_suffix;
 pub use delete::{DeleteOptions, Deletion};
 pub use observe::Observed;
 pub use read::{ListOptions, Listed, VersionMatch};
@@ -92,11 +93,11 @@ impl Target {
     }
 
     /// The key in etcd.
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("{}{}", prefix(self.resource()), self.key())
     }
 
-    fn not_found(&self) -> Status {
+    pub(crate) fn not_found(&self) -> Status {
         Status::not_found(self.resource().group, self.resource().plural, &self.name)
     }
 }
@@ -120,9 +121,9 @@ fn kind(resource: &Resource) -> Kind {
 }
 
 /// An object as it is now, decoded.
-struct Current {
-    document: Value,
-    revision: i64,
+pub(crate) struct Current {
+    pub(crate) document: Value,
+    pub(crate) revision: i64,
     /// Read from etcd, not from the cache, which may lag.
     fresh: bool,
 }
@@ -203,7 +204,8 @@ impl Registry {
         self.backend.tip().await.map(|_| "ok".to_owned()).map_err(|error| error.to_string())
     }
 
-    async fn current(&self, target: &Target, fresh: bool) -> Result<Current, Status> {
+    /// From the cache unless it must be fresh.
+    pub(crate) async fn current(&self, target: &Target, fresh: bool) -> Result<Current, Status> {
         if !fresh && let Some(entry) = target.store.get(&target.key()) {
             return Ok(Current { document: parse(&entry.bytes)?, revision: entry.revision, fresh: false });
         }

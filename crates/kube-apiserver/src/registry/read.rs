@@ -62,6 +62,14 @@ impl Registry {
         target.store.get(&target.key()).ok_or_else(|| target.not_found())
     }
 
+    /// What the cache has of the kind in the target's namespace.
+    pub(crate) async fn list_cached(&self, target: &Target) -> Result<Vec<Object>, Status> {
+        if !target.store.is_ready() {
+            target.store.wait_for(1).await.map_err(cache_status)?;
+        }
+        Ok(target.store.list(&Filter { namespace: target.namespace.clone(), ..Filter::default() }).entries)
+    }
+
     pub fn filter(&self, target: &Target, labels: &Selector, fields: &FieldSelector) -> Result<Filter, Status> {
         let selectable = target.resource().selectable;
         let names = target.form().form.fields;

@@ -33,6 +33,8 @@ impl Registry {
         change: Change<'_>,
     ) -> Result<Bytes, Status> {
         let mut current = self.current(target, false).await?;
+        // Whether what the cache shows of other objects has turned out not to be enough.
+        let mut fresh = false;
         for attempt in 1..=TRIES {
             let decided = self.decide(context, target, rules, change, &current).await;
             // What a lagging cache makes impossible may be possible, and what it makes needless may be needed.
@@ -56,6 +58,15 @@ impl Registry {
                 }
             };
             self.check_claims(target, &document)?;
+            let old = Some(&current.document);
+            let write = Attempt { registry: self, context, target, operation: Operation::Update, old };
+            let terms = match self.terms(&write, &document, &mut fresh).await {
+                Err(_) if !current.fresh => {
+                    current = self.current(target, true).await?;
+                    continue;
+                }
+                terms => terms?,
+            };
             let stored: Bytes = meta::encode(&document).into();
             if context.dry_run {
                 return Ok(served(&stored, current.revision));
@@ -65,6 +76,9 @@ impl Registry {
             let mut guards = vec![Guard::Unchanged(target.path(), current.revision)];
             let time_to_live = strategy.time_to_live().map(|_| self.event_ttl);
             let mut ops = vec![Op::Put { key: target.path(), value: stored.clone(), time_to_live }];
+            guards.extend(terms.guards.iter().cloned());
+            let claims_from = guards.len();
+            ops.extend(terms.ops.iter().cloned());
             let added: Vec<_> = wanted.iter().filter(|claim| !held.contains(claim)).collect();
             guards.extend(added.iter().map(|claim| Guard::Absent(claim_key(claim))));
             ops.extend(added.iter().map(|claim| hold(claim, target)));
@@ -75,8 +89,10 @@ impl Registry {
                 Outcome::Refused(now) => match now.first().and_then(Option::as_ref) {
                     None => return Err(target.not_found()),
                     Some(now_stored) if now_stored.revision != current.revision => current = current_of(now_stored)?,
+                    Some(_) if !terms.hold(now.get(1..).unwrap_or_default()) => fresh = true,
                     Some(_) => {
-                        let taken = added.into_iter().zip(now.iter().skip(1)).filter(|(_, now)| now.is_some());
+                        let taken =
+                            added.into_iter().zip(now.iter().skip(claims_from)).filter(|(_, now)| now.is_some());
                         self.claims_taken(target, &document, taken.map(|(claim, _)| claim), &chosen, attempt)?;
                     }
                 },
@@ -126,6 +142,9 @@ impl Registry {
             Rules::Part(validate) => {
                 let mut errors = Errors::default();
                 resource.strategy.default(&mut document);
+                if admission.admit(&attempt, &mut document).await? {
+                    resource.strategy.default(&mut document);
+                }
                 track(context, target, rules, Some(old), &mut document);
                 if resource.generation {
                     count_change(&mut document, old, resource.strategy.counts());

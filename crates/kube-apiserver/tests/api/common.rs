@@ -6,13 +6,13 @@ use api::catalog::Catalog;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full};
-use kube_apiserver::admission::Admission;
+use kube_apiserver::admission::{Admission, Configuration, Plugins};
 use kube_apiserver::attributes::User;
 use kube_apiserver::authentication::{
     Authentication, BootstrapTokens, Issuer, ServiceAccountTokens, SigningKey, TokenAuthenticator, TokenFile,
     VerifyingKey,
 };
-use kube_apiserver::authorization::{AlwaysAllow, Authorization};
+use kube_apiserver::authorization::{AlwaysAllow, Authorization, Rbac};
 use kube_apiserver::registry::{Ranges, Registry};
 use kube_apiserver::rest::Rest;
 use serde_json::{Value, json};
@@ -28,6 +28,14 @@ pub const ISSUER: &str = "https://issuer.test";
 
 /// Status code and body.
 pub type Answer = (u16, Vec<u8>);
+
+/// Plugins that count on controllers, of which there are none here.
+pub const WITHOUT_CONTROLLERS: &[&str] = &["ServiceAccount", "StorageObjectInUseProtection"];
+
+pub fn plugins(enable: &[&str], disable: &[&str]) -> Plugins {
+    let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    Plugins::new(None, &list(enable), &list(disable)).unwrap()
+}
 
 fn user(name: &str, groups: &[&str]) -> Arc<User> {
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
@@ -68,9 +76,21 @@ pub fn everything() -> Authorization {
 }
 
 impl Api {
-    /// Asked by somebody who may do everything, where everything is allowed.
+    /// Asked by somebody who may do everything, where everything is allowed, with the plugins that are on by default.
     pub async fn start() -> Self {
-        Self::start_with(everything(), Admission::default()).await
+        Self::start_plugins(&[], WITHOUT_CONTROLLERS).await
+    }
+
+    /// With these plugins beside the ones that are on by default, and without those.
+    pub async fn start_plugins(enable: &[&str], disable: &[&str]) -> Self {
+        Self::start_configured(enable, disable, &Configuration::default()).await
+    }
+
+    /// With plugins that are told something.
+    pub async fn start_configured(enable: &[&str], disable: &[&str], configuration: &Configuration) -> Self {
+        let authorization = everything();
+        let admission = plugins(enable, disable).admission(configuration, &authorization, &Rbac::default(), false);
+        Self::start_with(authorization, admission).await
     }
 
     /// With the namespaces that every cluster has.
@@ -114,6 +134,20 @@ impl Api {
         }
         let body = body.collect().await.unwrap_or_else(|e| panic!("{method} {path}: {e}")).to_bytes();
         (parts.status.as_u16(), body.to_vec())
+    }
+
+    /// Status code, and what the client is warned of.
+    pub async fn warned(&self, method: &str, path: &str, body: &Value) -> (u16, Vec<String>) {
+        let media = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, media);
+        let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
+        let response = self.rest.handle(self.user.clone(), request).await;
+        let warnings = response.headers().get_all("warning").iter().map(|value| value.to_str().unwrap().to_owned());
+        let plain = |text: String| {
+            let quoted = text.strip_prefix("299 - \"").and_then(|text| text.strip_suffix('"'));
+            quoted.unwrap_or_else(|| panic!("{text}")).replace("\\\"", "\"")
+        };
+        (response.status().as_u16(), warnings.map(plain).collect())
     }
 
     /// With these headers beside the usual ones.

@@ -1,11 +1,13 @@
 //! kube-apiserver's REST in one process, on the store's twin in memory.
 
+mod admission;
 mod apply;
 mod common;
 mod components;
 mod hostile;
 mod others;
 mod parts;
+mod policies;
 mod protobuf;
 mod reviews;
 mod samples;

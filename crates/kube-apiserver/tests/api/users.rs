@@ -3,22 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube_apiserver::admission::Plugins;
+use kube_apiserver::admission::Configuration;
 use kube_apiserver::authorization::{Authorization, Rbac};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::common::Api;
+use crate::common::{Api, WITHOUT_CONTROLLERS, plugins};
 
 const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
 const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
 
 /// Under RBAC, with these plugins beside the ones that are on by default.
-pub async fn start(plugins: &[&str]) -> Api {
+pub async fn start(more: &[&str]) -> Api {
     let rbac = Rbac::default();
     let authorization = Authorization::new(vec![Arc::new(rbac.clone())]);
-    let plugins: Vec<String> = plugins.iter().map(|name| (*name).to_owned()).collect();
-    let admission = Plugins::new(None, &plugins, &[]).unwrap().admission(&authorization, &rbac, true);
+    let admission =
+        plugins(more, WITHOUT_CONTROLLERS).admission(&Configuration::default(), &authorization, &rbac, true);
     let api = Api::start_with(authorization, admission).await;
     tokio::spawn(rbac.run(api.registry.clone(), CancellationToken::new()));
     api

@@ -1,9 +1,12 @@
 //! What is added to new pods.
 
+use std::collections::BTreeSet;
+
 use api::meta;
+use api::quota::is_extended;
 use api::status::Status;
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::admission::{Attempt, Operation, Plugin};
 
@@ -21,7 +24,9 @@ impl Plugin for AlwaysPullImages {
     }
 
     fn handles(&self, attempt: &Attempt<'_>) -> bool {
-        attempt.is(Operation::Create, "pods") || attempt.is(Operation::Update, "pods")
+        attempt.is_of("", "pods")
+            && attempt.operation != Operation::Delete
+            && ["", "ephemeralcontainers"].contains(&attempt.context.subresource())
     }
 
     async fn admit(&self, _: &Attempt<'_>, pod: &mut Value) -> Result<(), Status> {
@@ -66,6 +71,79 @@ impl Plugin for DefaultTolerationSeconds {
         Ok(())
     }
 }
+
+/// Pods that ask for a device tolerate the taint of the device's name, which keeps others away from such nodes.
+pub struct ExtendedResourceToleration;
+
+impl ExtendedResourceToleration {
+    pub const NAME: &str = "ExtendedResourceToleration";
+}
+
+#[async_trait]
+impl Plugin for ExtendedResourceToleration {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn handles(&self, attempt: &Attempt<'_>) -> bool {
+        attempt.is(Operation::Create, "pods") || attempt.is(Operation::Update, "pods")
+    }
+
+    async fn admit(&self, _: &Attempt<'_>, pod: &mut Value) -> Result<(), Status> {
+        let lists = ["containers", "initContainers"].map(|list| pod["spec"].get(list).and_then(Value::as_array));
+        let requests =
+            lists.into_iter().flatten().flatten().filter_map(|one| meta::at(one, "resources.requests")?.as_object());
+        let names: BTreeSet<String> = requests.flat_map(Map::keys).filter(|name| is_extended(name)).cloned().collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let tolerations = meta::object_mut(pod, "spec").entry("tolerations").or_insert_with(|| json!([]));
+        let Some(list) = tolerations.as_array_mut() else { return Ok(()) };
+        for name in names {
+            let toleration = json!({"key": name, "operator": "Exists", "effect": "NoSchedule"});
+            let same = |one: &&mut Value| {
+                one["key"] == name.as_str() && one["effect"] == "NoSchedule" && one.get("value").is_none()
+            };
+            match list.iter_mut().find(same) {
+                Some(there) => *there = toleration,
+                None => list.push(toleration),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Pods keep others away from a node, and from nothing larger.
+pub struct LimitPodHardAntiAffinityTopology;
+
+impl LimitPodHardAntiAffinityTopology {
+    pub const NAME: &str = "LimitPodHardAntiAffinityTopology";
+}
+
+#[async_trait]
+impl Plugin for LimitPodHardAntiAffinityTopology {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn handles(&self, attempt: &Attempt<'_>) -> bool {
+        attempt.is(Operation::Create, "pods") || attempt.is(Operation::Update, "pods")
+    }
+
+    async fn validate(&self, attempt: &Attempt<'_>, pod: &Value) -> Result<(), Status> {
+        let terms = meta::at(pod, "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+        let keys =
+            terms.and_then(Value::as_array).into_iter().flatten().filter_map(|term| term["topologyKey"].as_str());
+        let wider = keys.into_iter().find(|key| *key != HOSTNAME);
+        let Some(key) = wider else { return Ok(()) };
+        let why = format!(
+            "affinity.PodAntiAffinity.RequiredDuringScheduling has TopologyKey {key} but only key {HOSTNAME} is allowed"
+        );
+        Err(attempt.forbidden(meta::name(pod), why))
+    }
+}
+
+const HOSTNAME: &str = "kubernetes.io/hostname";
 
 fn tolerates(toleration: &Value, taint: &str) -> bool {
     let text = |field: &str| toleration.get(field).and_then(Value::as_str).unwrap_or("");
