@@ -78,7 +78,7 @@ async fn start(flags: &Flags) -> Result<Supervisor, Box<dyn Error>> {
     let client = Client::new(&config);
     let runtime: Arc<dyn Runtime> = Arc::new(Docker::new(docker, root.to_string_lossy()));
     let machine = machine(&root);
-    let (capacity, allocatable) = machine.resources(flags.max_pods);
+    let (capacity, allocatable) = machine.resources(flags.max_pods, &flags.eviction_hard);
     let (runtime_down_tx, runtime_down) = watch::channel(Some("not asked yet".to_owned()));
     let (no_network_tx, no_network) = watch::channel(Some("not made yet".to_owned()));
 
@@ -126,6 +126,7 @@ async fn start(flags: &Flags) -> Result<Supervisor, Box<dyn Error>> {
         }
     };
     let agent = NodeAgent {
+        thresholds: flags.eviction_hard,
         client: client.clone(),
         runtime: runtime.clone(),
         identity: Identity {

@@ -9,6 +9,8 @@ use client::ClientFlags;
 use daemon::flags::ListenFlag;
 use daemon::{CommonFlags, FlagError};
 
+use crate::node::thresholds::{self, Thresholds};
+
 /// The node agent: runs the pods that are bound to this node as Docker containers
 #[derive(Debug, Parser)]
 #[command(name = "kubelet")]
@@ -67,6 +69,9 @@ pub struct Flags {
     /// How many pods the node takes
     #[arg(long, default_value_t = 110, value_parser = clap::value_parser!(i64).range(1..))]
     pub max_pods: i64,
+    /// What must be left, as signal<value,…; below it the node is under pressure and takes no pods. Running ones stay
+    #[arg(long, value_name = "THRESHOLDS", default_value = thresholds::DEFAULT)]
+    pub eviction_hard: Thresholds,
     /// Range of the pods' addresses; the node's spec.podCIDR by default
     #[arg(long, value_name = "CIDR")]
     pub pod_cidr: Option<String>,

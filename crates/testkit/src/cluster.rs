@@ -228,6 +228,8 @@ impl Cluster {
                 format!("--root-dir={}", path(&["kubelet"])),
                 format!("--network-bridge={}", layout.bridge),
                 "--healthz-port=0".into(),
+                // The disk of the machine that the tests run on may be as full as it likes.
+                "--eviction-hard=".into(),
             ]
             .into_iter()
             .chain(layout.docker_socket.iter().map(|socket| format!("--docker-endpoint=unix://{}", socket.display())))

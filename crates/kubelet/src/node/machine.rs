@@ -6,12 +6,7 @@ use std::path::Path;
 
 use api::quantity::{Format, Quantity};
 
-/// Memory that is kept for the system: below it the node is under pressure.
-const MEMORY_RESERVE: i64 = 100 * 1024 * 1024;
-/// Of the disk, in percent.
-const DISK_RESERVE: u64 = 10;
-/// Of the process ids, in percent.
-const PID_RESERVE: u64 = 5;
+use super::thresholds::{Amount, Thresholds};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Machine {
@@ -54,13 +49,17 @@ pub fn machine(root: &Path) -> Machine {
         os_image: pretty.trim_matches('"').to_owned(),
         cpus: std::thread::available_parallelism().map_or(1, |number| number.get() as i64),
         memory: meminfo("MemTotal").unwrap_or(0),
-        disk: disk(root).map_or(0, |(total, _)| i64::try_from(total).unwrap_or(i64::MAX)),
+        disk: disk(root).map_or(0, |disk| i64::try_from(disk.bytes).unwrap_or(i64::MAX)),
     }
 }
 
 impl Machine {
     /// What the node has, and what pods may have of it.
-    pub fn resources(&self, max_pods: i64) -> (BTreeMap<String, Quantity>, BTreeMap<String, Quantity>) {
+    pub fn resources(
+        &self,
+        max_pods: i64,
+        thresholds: &Thresholds,
+    ) -> (BTreeMap<String, Quantity>, BTreeMap<String, Quantity>) {
         let list = |memory: i64, disk: i64| {
             BTreeMap::from([
                 ("cpu".to_owned(), Quantity::new(self.cpus, Format::DecimalSI)),
@@ -69,22 +68,33 @@ impl Machine {
                 ("pods".to_owned(), Quantity::new(max_pods, Format::DecimalSI)),
             ])
         };
-        let percent = i64::try_from(100 - DISK_RESERVE).unwrap_or(100);
-        let pods = list((self.memory - MEMORY_RESERVE).max(0), self.disk / 100 * percent);
+        let rest = |all: i64, threshold: Option<Amount>| {
+            let all = u64::try_from(all).unwrap_or(0);
+            let kept = threshold.map_or(0, |threshold| threshold.of(all));
+            i64::try_from(all.saturating_sub(kept)).unwrap_or(i64::MAX)
+        };
+        let pods = list(rest(self.memory, thresholds.memory), rest(self.disk, thresholds.disk));
         (list(self.memory, self.disk), pods)
     }
 }
 
-pub fn pressure(root: &Path) -> Pressure {
-    let disk = disk(root).is_some_and(|(total, free)| free < total / 100 * DISK_RESERVE);
-    let memory = meminfo("MemAvailable").is_some_and(|bytes| bytes < MEMORY_RESERVE);
-    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let used = fs::read_to_string("/proc/loadavg").ok().and_then(|text| running(&text));
-    let pids = match (used, number("/proc/sys/kernel/pid_max")) {
-        (Some(used), Some(most)) => used > most / 100 * (100 - PID_RESERVE),
+pub fn pressure(root: &Path, thresholds: &Thresholds) -> Pressure {
+    // What can't be read is no pressure.
+    let short = |threshold: Option<Amount>, free: Option<u64>, all: Option<u64>| match (threshold, free, all) {
+        (Some(threshold), Some(free), Some(all)) => free < threshold.of(all),
         _ => false,
     };
-    Pressure { memory, disk, pids }
+    let memory = |name| meminfo(name).and_then(|bytes| u64::try_from(bytes).ok());
+    let disk = disk(root);
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let running = fs::read_to_string("/proc/loadavg").ok().and_then(|text| running(&text));
+    let most = number("/proc/sys/kernel/pid_max");
+    Pressure {
+        memory: short(thresholds.memory, memory("MemAvailable"), memory("MemTotal")),
+        disk: short(thresholds.disk, disk.map(|disk| disk.bytes_free), disk.map(|disk| disk.bytes))
+            || short(thresholds.inodes, disk.map(|disk| disk.inodes_free), disk.map(|disk| disk.inodes)),
+        pids: short(thresholds.pids, most.zip(running).map(|(most, running)| most.saturating_sub(running)), most),
+    }
 }
 
 /// The fourth field is `running/all`.
@@ -99,23 +109,45 @@ fn meminfo(name: &str) -> Option<i64> {
     line.trim().strip_suffix(" kB")?.parse::<i64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
-/// Total and free bytes.
-fn disk(path: &Path) -> Option<(u64, u64)> {
+#[derive(Clone, Copy)]
+struct Disk {
+    bytes: u64,
+    bytes_free: u64,
+    inodes: u64,
+    inodes_free: u64,
+}
+
+fn disk(path: &Path) -> Option<Disk> {
     let stat = nix::sys::statvfs::statvfs(path).ok()?;
-    Some((stat.blocks() * stat.fragment_size(), stat.blocks_available() * stat.fragment_size()))
+    Some(Disk {
+        bytes: stat.blocks() * stat.fragment_size(),
+        bytes_free: stat.blocks_available() * stat.fragment_size(),
+        inodes: stat.files(),
+        inodes_free: stat.files_available(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::thresholds::DEFAULT;
     use super::*;
 
     #[test]
     fn this_machine_has_something() {
         let machine = machine(Path::new("/"));
-        assert!(machine.cpus > 0 && machine.memory > MEMORY_RESERVE && machine.disk > 0 && !machine.kernel.is_empty());
-        let (capacity, allocatable) = machine.resources(110);
+        assert!(machine.cpus > 0 && machine.memory > 0 && machine.disk > 0 && !machine.kernel.is_empty());
+        let (capacity, allocatable) = machine.resources(110, &DEFAULT.parse().unwrap());
         assert!(allocatable["memory"] < capacity["memory"]);
         assert_eq!(capacity["pods"].to_string(), "110");
+    }
+
+    #[test]
+    fn what_runs_short_is_a_matter_of_the_thresholds() {
+        let pressure = |thresholds: &str| pressure(Path::new("/"), &thresholds.parse().unwrap());
+        assert_eq!(pressure(""), Pressure::default());
+        let all = pressure("memory.available<100%,nodefs.available<100%,pid.available<100%");
+        assert_eq!(all, Pressure { memory: true, disk: true, pids: true });
+        assert_eq!(pressure("nodefs.inodesFree<100%"), Pressure { disk: true, ..Pressure::default() });
     }
 
     #[test]

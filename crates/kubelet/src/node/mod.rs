@@ -3,6 +3,7 @@
 
 pub mod machine;
 pub mod status;
+pub mod thresholds;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::runtime::Runtime;
 use machine::pressure;
 use status::{Condition, Identity};
+use thresholds::Thresholds;
 
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 const LEASE_SECONDS: i32 = 40;
@@ -35,6 +37,7 @@ pub struct NodeAgent {
     pub runtime: Arc<dyn Runtime>,
     pub identity: Identity,
     pub root: std::path::PathBuf,
+    pub thresholds: Thresholds,
     pub runtime_down: watch::Receiver<Option<String>>,
     pub no_network: watch::Receiver<Option<String>>,
     /// The uid of the node that is registered; it becomes None when that is gone from the API.
@@ -62,7 +65,7 @@ impl NodeAgent {
                 runtime_version: version.clone(),
                 runtime_down: down,
                 no_network: self.no_network.borrow().clone(),
-                pressure: pressure(&self.root),
+                pressure: pressure(&self.root, &self.thresholds),
             };
             let missing = last.is_none() || self.registered.borrow().is_none();
             let due = last.as_ref() != Some(&now) || tokio::time::Instant::now() >= report_at || missing;
