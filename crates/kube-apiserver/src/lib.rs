@@ -3,15 +3,19 @@
 
 pub mod admission;
 pub mod attributes;
+pub mod audit;
 pub mod authentication;
 pub mod authorization;
 mod bootstrap;
 mod compact;
+mod config_file;
+pub mod exchange;
 pub mod expiring;
 mod flags;
 mod grpc;
 pub mod https;
 mod kubelet;
+pub mod limits;
 pub mod registry;
 pub mod request;
 pub mod rest;
@@ -72,6 +76,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         Ok(built) => built,
         Err(error) => return daemon::fail(error),
     };
+    let audit = config.filters.audit.clone();
     let rest = Arc::new(Rest::new(
         registry.clone(),
         authentication,
@@ -80,7 +85,8 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         config.kubelet_tls,
         health,
         address,
-    ));
+    )
+    .with_filters(config.filters));
     let bootstrap = Bootstrap { registry: registry.clone(), service_ip, address: config.advertise, port: config.port };
     let ready = cache.clone();
     let boot_token = token.clone();
@@ -99,5 +105,10 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     supervisor.spawn("server", server.serve(listener, token.clone()));
     tracing::info!(port = config.port, advertise = %config.advertise, "serving");
     supervisor.ready();
-    supervisor.run().await
+    let code = supervisor.run().await;
+    if let Some(audit) = audit {
+        // In a thread that may wait: the log is written by another one.
+        let _ = tokio::task::spawn_blocking(move || audit.flush()).await;
+    }
+    code
 }

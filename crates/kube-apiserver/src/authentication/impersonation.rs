@@ -8,6 +8,7 @@ use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
 use super::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED};
+use crate::audit::Trail;
 use crate::attributes::{Attributes, ResourceAttributes, User};
 use crate::authorization::Authorization;
 
@@ -30,6 +31,7 @@ pub async fn impersonate(
             verb: "impersonate".into(),
             path: String::new(),
             resource: Some(ResourceAttributes { version: "v1".into(), ..resource }),
+            trail: Trail::default(),
         };
         authorization.check(&attributes).await?;
     }

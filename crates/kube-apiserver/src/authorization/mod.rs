@@ -117,8 +117,14 @@ impl Authorization {
     /// 403 in upstream's words.
     pub async fn check(&self, attributes: &Attributes) -> Result<(), Status> {
         match self.decide(attributes).await {
-            Decision::Allow => Ok(()),
-            Decision::Deny(reason) | Decision::NoOpinion(reason) => Err(forbidden(attributes, &reason)),
+            Decision::Allow => {
+                attributes.trail.decision(true, "");
+                Ok(())
+            }
+            Decision::Deny(reason) | Decision::NoOpinion(reason) => {
+                attributes.trail.decision(false, &reason);
+                Err(forbidden(attributes, &reason))
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod body;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
-use crate::attributes::User;
+use crate::attributes::{Attributes, User};
 use crate::authentication::{Authentication, impersonate};
-use crate::authorization::is_open;
+use crate::exchange::{Arrival, Call, Exchange};
 use crate::grpc::Grpc;
-use crate::rest::{Media, Rest, failure};
+use crate::request::Query;
+use crate::rest::Rest;
 
 pub use body::{Body, ListBody};
 
@@ -76,12 +78,15 @@ impl Server {
         };
         let certificate = peer_identity(stream.get_ref().1.peer_certificates()).map(Authentication::of_certificate);
         let server = self.clone();
-        let grpc = ResourcesServer::new(Grpc::new(self.rest.registry.clone(), self.rest.authorization.clone()))
+        let peer = stream.get_ref().0.peer_addr().ok().map(|address| address.ip());
+        let filters = self.rest.filters.clone();
+        let grpc = Grpc::new(self.rest.registry.clone(), self.rest.authorization.clone(), filters);
+        let grpc = ResourcesServer::new(grpc)
             .max_decoding_message_size(4 * 1024 * 1024)
             .max_encoding_message_size(usize::MAX);
         let service = service_fn(move |request: Request<Incoming>| {
             let (server, mut grpc, certificate) = (server.clone(), grpc.clone(), certificate.clone());
-            async move { Ok::<_, Infallible>(server.answer(&mut grpc, certificate.as_ref(), request).await) }
+            async move { Ok::<_, Infallible>(server.answer(&mut grpc, certificate.as_ref(), peer, request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
@@ -107,43 +112,64 @@ impl Server {
         let _ = tokio::time::timeout(GRACE, connection).await;
     }
 
-    /// Authentication is the first of the layers; the others need to know what is asked for.
     async fn answer(
         &self,
         grpc: &mut ResourcesServer<Grpc>,
         certificate: Option<&Arc<User>>,
-        mut request: Request<Incoming>,
+        peer: Option<IpAddr>,
+        request: Request<Incoming>,
     ) -> Response<Body> {
         let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-        let is_grpc = content_type.starts_with(b"application/grpc");
-        let user = match self.rest.authentication.user(certificate, request.headers()).await {
-            Ok(user) => user,
-            Err(_) if !is_grpc && is_open(request.uri().path()) => Arc::default(),
-            Err(_) if is_grpc => {
-                let status =
-                    tonic::Status::unauthenticated("a client certificate of --client-ca-file or a token is required");
-                return status.into_http::<tonic::body::Body>().map(Body::Grpc);
-            }
-            Err(status) => return failure(&status, Media::Json),
-        };
-        let user = match impersonate(user, request.headers(), &self.rest.authorization).await {
-            Ok(user) => user,
-            Err(status) if is_grpc => {
-                return tonic::Status::permission_denied(status.message)
-                    .into_http::<tonic::body::Body>()
-                    .map(Body::Grpc);
-            }
-            Err(status) => return failure(&status, Media::Json),
-        };
-        if !is_grpc {
-            return self.rest.handle(user, request).await;
+        if content_type.starts_with(b"application/grpc") {
+            return self.call(grpc, certificate, peer, request).await;
         }
+        self.rest.receive(certificate, peer, request).await
+    }
+
+    /// Authentication is the first of the layers; the others need to know what is asked for.
+    async fn call(
+        &self,
+        grpc: &mut ResourcesServer<Grpc>,
+        certificate: Option<&Arc<User>>,
+        peer: Option<IpAddr>,
+        mut request: Request<Incoming>,
+    ) -> Response<Body> {
+        let (headers, filters) = (request.headers(), &self.rest.filters);
+        let arrival = Arrival::new(request.uri(), headers, peer, filters.audit.is_some());
+        let id = arrival.id.clone();
+        let refused = |user: Option<Arc<User>>, status: tonic::Status| {
+            let user = user.unwrap_or_default();
+            let mut attributes =
+                Attributes::of_request(user, request.method(), request.uri().path(), &Query::default());
+            let exchange = Exchange::begin(filters, &arrival, &mut attributes, headers);
+            let response = status.into_http::<tonic::body::Body>().map(Body::Grpc);
+            exchange.answer_call(&arrival.id, response)
+        };
+        let Ok(user) = self.rest.authentication.user(certificate, headers).await else {
+            let why = "a client certificate of --client-ca-file or a token is required";
+            return refused(None, tonic::Status::unauthenticated(why));
+        };
+        let wanted = match impersonate(user.clone(), headers, &self.rest.authorization).await {
+            Ok(wanted) => wanted,
+            Err(status) => return refused(Some(user), tonic::Status::permission_denied(status.message)),
+        };
+        let by = (!Arc::ptr_eq(&user, &wanted)).then_some(user);
         let what = request.uri().path().to_owned();
-        request.extensions_mut().insert(user);
-        match self.rest.guarded(&what, grpc.call(request)).await {
-            Ok(Ok(response)) => response.map(Body::Grpc),
-            Ok(Err(never)) => match never {},
-            Err(status) => tonic::Status::internal(status.message).into_http::<tonic::body::Body>().map(Body::Grpc),
+        let call = Call::new(wanted, by, arrival);
+        request.extensions_mut().insert(call.clone());
+        let answer = self.rest.guarded(&what, grpc.call(request)).await;
+        let exchange = call.take();
+        match (answer, exchange) {
+            (Ok(Ok(response)), Some(exchange)) => exchange.answer_call(&id, response.map(Body::Grpc)),
+            // What is no call of ours, or none that can be read.
+            (Ok(Ok(response)), None) => response.map(Body::Grpc),
+            (Ok(Err(never)), _) => match never {},
+            (Err(status), exchange) => {
+                if let Some(mut exchange) = exchange {
+                    exchange.panicked(&status);
+                }
+                tonic::Status::internal(status.message).into_http::<tonic::body::Body>().map(Body::Grpc)
+            }
         }
     }
 }
