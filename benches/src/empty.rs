@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -48,6 +49,12 @@ impl Empty {
         BufReader::new(child.stdout.take().context("its output is piped")?).read_line(&mut line)?;
         let address = line.trim().parse().with_context(|| format!("the empty server said {line:?}"))?;
         Ok(Self { child, address })
+    }
+}
+
+impl Empty {
+    pub fn work(&self) -> Result<Duration> {
+        crate::stage::work(self.child.id())
     }
 }
 

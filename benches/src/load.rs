@@ -1,4 +1,5 @@
-//! The load: HTTP/2 over TLS on few connections, many requests in flight, each waiting for its answer before the next.
+//! The load: HTTP over TLS, many requests in flight, each waiting for its answer before the next. HTTP/2 shares few connections;
+//! HTTP/1.1 needs one for each request in flight.
 //!
 //! What it costs: a request and its answer take about as long here as in the empty server of [`crate::empty`], as both
 //! are hyper and rustls; so on two cores that are both busy, a floor is about half of what the server could do with a
@@ -16,32 +17,85 @@ use daemon::tls::{ClientTls, HTTP2, KeyPair, Source};
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use testkit::pki::Pki;
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 /// Requests in flight, and the connections that they share.
 pub const IN_FLIGHT: usize = 64;
 pub const CONNECTIONS: usize = 16;
+const HTTP1: &[&[u8]] = &[b"http/1.1"];
 /// How often a figure and its floor are measured.
 pub const ROUNDS: usize = 5;
 
 /// Connections to one server. Clones of their ends are [`Client`]s.
 pub struct Connections(Vec<Client>);
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    pub const ALL: [Self; 2] = [Self::Http2, Self::Http1];
+
+    /// How many are needed for so many requests in flight.
+    fn connections(self, in_flight: usize) -> usize {
+        match self {
+            Self::Http1 => in_flight,
+            Self::Http2 => CONNECTIONS,
+        }
+    }
+
+    /// What is added to a figure's name.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Http1 => "_http1",
+            Self::Http2 => "",
+        }
+    }
+}
+
 #[derive(Clone)]
 pub struct Client {
-    sender: SendRequest<Full<Bytes>>,
+    sender: Sender,
     base: Arc<str>,
 }
 
+#[derive(Clone)]
+enum Sender {
+    /// Whoever has it waits until the answer before has been read.
+    Http1(Arc<Mutex<http1::SendRequest<Full<Bytes>>>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Sender {
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<http::Response<Incoming>> {
+        match self {
+            Self::Http1(sender) => {
+                let mut sender = sender.lock().await;
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            Self::Http2(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+        }
+    }
+}
+
 impl Connections {
-    pub async fn open(address: SocketAddr, pki: &Pki, count: usize) -> Result<Self> {
+    pub async fn open(address: SocketAddr, pki: &Pki, protocol: Protocol, in_flight: usize) -> Result<Self> {
+        let count = protocol.connections(in_flight);
+        let protocols = if protocol == Protocol::Http1 { HTTP1 } else { HTTP2 };
         let file = |name: &str| Source::file(name, pki.path(name));
         let pair = KeyPair { cert: file("admin.crt"), key: file("admin.key") };
-        let tls = ClientTls::new(file("ca.crt"), Some(pair), HTTP2)?;
+        let tls = ClientTls::new(file("ca.crt"), Some(pair), protocols)?;
         let base: Arc<str> = format!("https://{address}").into();
         let mut clients = Vec::with_capacity(count);
         for _ in 0..count {
@@ -49,9 +103,20 @@ impl Connections {
             stream.set_nodelay(true)?;
             let connector = tokio_rustls::TlsConnector::from(tls.config());
             let stream = connector.connect(ServerName::from(address.ip()), stream).await?;
-            let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-            // Ends with the last client of this connection; what goes wrong is seen by the requests.
-            tokio::spawn(connection);
+            let stream = TokioIo::new(stream);
+            // Connections end with their last client; what goes wrong is seen by the requests.
+            let sender = match protocol {
+                Protocol::Http1 => {
+                    let (sender, connection) = http1::handshake(stream).await?;
+                    tokio::spawn(connection);
+                    Sender::Http1(Arc::new(Mutex::new(sender)))
+                }
+                Protocol::Http2 => {
+                    let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+                    tokio::spawn(connection);
+                    Sender::Http2(sender)
+                }
+            };
             clients.push(Client { sender, base: base.clone() });
         }
         Ok(Self(clients))
@@ -70,10 +135,17 @@ impl Connections {
 impl Client {
     /// Sends a request and waits for the head of the answer, which must be good.
     pub async fn send(&mut self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Incoming> {
-        let request = Request::builder().method(&method).uri(format!("{}{path}", self.base));
+        let host = self.base.trim_start_matches("https://");
+        let uri = match self.sender {
+            Sender::Http1(_) => path.to_owned(),
+            Sender::Http2(_) => format!("{}{path}", self.base),
+        };
+        let mut request = Request::builder().method(&method).uri(uri);
+        if matches!(self.sender, Sender::Http1(_)) {
+            request = request.header(header::HOST, host);
+        }
         let request = request.header(header::CONTENT_TYPE, "application/json").body(Full::new(body.into()))?;
-        self.sender.ready().await?;
-        let response = self.sender.send_request(request).await.with_context(|| format!("{method} {path}"))?;
+        let response = self.sender.send(request).await.with_context(|| format!("{method} {path}"))?;
         let status = response.status();
         if !status.is_success() {
             let body = response.into_body().collect().await?.to_bytes();

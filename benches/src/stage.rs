@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use testkit::cluster::{DAEMONS, cleanup_arguments};
 use testkit::{Cluster, Daemon, Layout};
 
-use crate::load::Connections;
+use crate::load::{Connections, Protocol};
 
 pub struct Stage {
     pub cluster: Cluster,
@@ -53,8 +54,13 @@ impl Stage {
         SocketAddr::new(self.cluster.layout.address, self.cluster.layout.apiserver_port)
     }
 
-    pub async fn connect(&self, connections: usize) -> Result<Connections> {
-        Connections::open(self.apiserver(), &self.cluster.pki, connections).await
+    pub async fn connect(&self, protocol: Protocol, in_flight: usize) -> Result<Connections> {
+        Connections::open(self.apiserver(), &self.cluster.pki, protocol, in_flight).await
+    }
+
+    /// What a daemon has worked so far.
+    pub fn work(&self, name: &str) -> Result<Duration> {
+        work(self.daemons.get(name).and_then(Daemon::id).with_context(|| format!("{name} does not run"))?)
     }
 
     /// Resident memory of a daemon, in MB.
@@ -86,4 +92,15 @@ impl Drop for Stage {
             }
         }
     }
+}
+
+/// What a process has worked so far, on all cores, for itself and in the kernel.
+pub fn work(process: u32) -> Result<Duration> {
+    const TICKS: u64 = 100;
+    let path = format!("/proc/{process}/stat");
+    let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    // The name of the program may hold anything but ends with the last parenthesis.
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).with_context(|| path.clone());
+    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 1000 / TICKS))
 }

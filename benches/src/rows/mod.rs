@@ -5,13 +5,14 @@ pub mod node;
 mod watch;
 pub mod workloads;
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
 
 use crate::empty::Empty;
-use crate::load::{self, CONNECTIONS, Connections, End, Get, IN_FLIGHT, Post, ROUNDS};
+use crate::load::{self, Connections, End, Get, IN_FLIGHT, Load, Post, Protocol, ROUNDS};
 use crate::objects::{self, NAMESPACE, pod_name};
 use crate::report::{Floor, figure, milliseconds, say};
 use crate::stage::Stage;
@@ -36,20 +37,23 @@ pub async fn objects(wanted: &dyn Fn(&str) -> bool) -> Result<()> {
     if ["create", "get", "list", "watch"].into_iter().all(|row| !wanted(row)) {
         return Ok(());
     }
-    let connections = stage.connect(CONNECTIONS).await?;
     let empty = Empty::start(&stage.cluster.pki.folder)?;
-    let bare = Connections::open(empty.address, &stage.cluster.pki, CONNECTIONS).await?;
-    if ["create", "get", "list"].into_iter().any(wanted) {
-        create(&stage, &connections, wanted("create")).await?;
+    for protocol in Protocol::ALL {
+        let connections = stage.connect(protocol, IN_FLIGHT).await?;
+        let bare = Connections::open(empty.address, &stage.cluster.pki, protocol, IN_FLIGHT).await?;
+        let both = Both { protocol, stage: &stage, empty: &empty, connections: &connections, bare: &bare };
+        if ["create", "get", "list"].into_iter().any(wanted) {
+            both.create(wanted("create")).await?;
+        }
+        if wanted("get") {
+            both.get().await?;
+        }
+        if wanted("list") {
+            both.list().await?;
+        }
     }
-    if wanted("get") {
-        get(&connections, &bare).await?;
-    }
-    if wanted("list") {
-        list(&connections, &bare).await?;
-    }
-    if wanted("watch") {
-        watch::run(&connections, &bare, &stage, &empty).await?;
+    for protocol in Protocol::ALL.into_iter().filter(|_| wanted("watch")) {
+        watch::run(protocol, &stage, &empty).await?;
     }
     Ok(())
 }
@@ -70,68 +74,116 @@ async fn idle_memory(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-async fn create(stage: &Stage, connections: &Connections, told: bool) -> Result<()> {
-    say(format_args!("creating {PODS} pods, and as many in etcd alone"));
-    let body = |number| objects::pod(&pod_name(number)).to_string().into();
-    let stored: Bytes = connections.one(0).post(PODS_PATH, body(PODS)).await?;
-    let alone = etcd::Alone::start().await?;
-    let each = PODS / ROUNDS;
-    let ours = async |round: usize| {
-        let post = |client| Post { client, path: PODS_PATH, first: round * each, body };
-        load::run(connections.spread(IN_FLIGHT).into_iter().map(post).collect(), End::Requests(each)).await
-    };
-    let floor = async |round: usize| alone.guarded_puts(&stored, round * each, each).await;
-    let (ours, floor) = load::by_turns(ours, floor).await?;
-    if !told {
-        return Ok(());
-    }
-    tokio::time::sleep(SETTLE).await;
-    let memory = stage.memory("kube-apiserver")?;
-    let all = connections.one(0).drain(&format!("{PODS_PATH}?resourceVersion=0")).await?;
-    figure("create", ours.rate, "1/s", Floor::Is(floor.rate));
-    figure("create_p99", milliseconds(ours.p99), "ms", Floor::Is(milliseconds(floor.p99)));
-    figure("rss_10000_pods", memory, "MB", Floor::Is(all as f64 / 1e6));
-    Ok(())
+/// kube-apiserver and the empty server, side by side over one protocol.
+struct Both<'a> {
+    protocol: Protocol,
+    stage: &'a Stage,
+    empty: &'a Empty,
+    connections: &'a Connections,
+    bare: &'a Connections,
 }
 
-async fn get(connections: &Connections, bare: &Connections) -> Result<()> {
-    let path = |number: usize| format!("{NAMESPACE}/pods/{}", pod_name(number * 7919 % PODS));
-    let bytes = connections.one(0).get(&path(0)).await?;
-    bare.one(0).post("/keep/pod", bytes).await?;
-    say("getting pods");
-    let (ours, floor) = gets(connections, path, bare, |_| "/keep/pod".to_owned(), IN_FLIGHT, End::After(TIME)).await?;
-    figure("get", ours.rate, "1/s", Floor::Is(floor.rate));
-    figure("get_p99", milliseconds(ours.p99), "ms", Floor::Is(milliseconds(floor.p99)));
-    Ok(())
+impl Both<'_> {
+    fn name(&self, figure: &str) -> String {
+        format!("{figure}{}", self.protocol.suffix())
+    }
+
+    /// CPU time of kube-apiserver for one operation, and of the empty server.
+    fn tell_work(&self, name: &str, ours: &Cell<(Duration, usize)>, floor: Option<&Cell<(Duration, usize)>>) {
+        let each = |work: &Cell<(Duration, usize)>| work.get().0.as_secs_f64() * 1e6 / work.get().1.max(1) as f64;
+        let floor = floor.map_or(Floor::None, |floor| Floor::Is(each(floor)));
+        figure(&self.name(&format!("{name}_cpu")), each(ours), "us", floor);
+    }
+
+    async fn create(&self, told: bool) -> Result<()> {
+        let (stage, connections) = (self.stage, self.connections);
+        say(format_args!("creating {PODS} pods over {:?}, and as many in etcd alone", self.protocol));
+        let body = |number| objects::pod(&pod_name(number)).to_string().into();
+        // Pods of the second protocol take the numbers after those of the first one.
+        let offset = if self.protocol == Protocol::Http1 { PODS + 1 } else { 0 };
+        let stored: Bytes = connections.one(0).post(PODS_PATH, body(offset + PODS)).await?;
+        let alone = etcd::Alone::start().await?;
+        let each = PODS / ROUNDS;
+        let work = Cell::default();
+        let ours = async |round: usize| {
+            let post = |client| Post { client, path: PODS_PATH, first: offset + round * each, body };
+            let workers = connections.spread(IN_FLIGHT).into_iter().map(post).collect();
+            measured(&work, || stage.work("kube-apiserver"), load::run(workers, End::Requests(each))).await
+        };
+        let floor = async |round: usize| alone.guarded_puts(&stored, round * each, each).await;
+        let (ours, floor) = load::by_turns(ours, floor).await?;
+        if told {
+            figure(&self.name("create"), ours.rate, "1/s", Floor::Is(floor.rate));
+            figure(&self.name("create_p99"), milliseconds(ours.p99), "ms", Floor::Is(milliseconds(floor.p99)));
+            self.tell_work("create", &work, None);
+        }
+        if self.protocol == Protocol::Http2 {
+            tokio::time::sleep(SETTLE).await;
+            let memory = stage.memory("kube-apiserver")?;
+            let all = connections.one(0).drain(&format!("{PODS_PATH}?resourceVersion=0")).await?;
+            if told {
+                figure("rss_10000_pods", memory, "MB", Floor::Is(all as f64 / 1e6));
+            }
+        }
+        Ok(())
+    }
+
+    async fn get(&self) -> Result<()> {
+        let path = |number: usize| format!("{NAMESPACE}/pods/{}", pod_name(number * 7919 % PODS));
+        let bytes = self.connections.one(0).get(&path(0)).await?;
+        self.bare.one(0).post("/keep/pod", bytes).await?;
+        say(format_args!("getting pods over {:?}", self.protocol));
+        let kept = |_: usize| "/keep/pod".to_owned();
+        let (ours, floor) = self.gets("get", path, kept, IN_FLIGHT, End::After(TIME)).await?;
+        figure(&self.name("get"), ours.rate, "1/s", Floor::Is(floor.rate));
+        figure(&self.name("get_p99"), milliseconds(ours.p99), "ms", Floor::Is(milliseconds(floor.p99)));
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<()> {
+        let bytes: Bytes = self.connections.one(0).get(PODS_PATH).await?;
+        let size = bytes.len() as f64 / 1e6;
+        self.bare.one(0).post("/keep/list", bytes).await?;
+        let (path, kept) = (|_: usize| PODS_PATH.to_owned(), |_: usize| "/keep/list".to_owned());
+        for (name, clients) in [("list", 1), ("list_by_four", 4)] {
+            say(format_args!("listing all pods over {:?}, {clients} at a time", self.protocol));
+            // Lists are long, so a number of them is measured and not a time.
+            let (ours, floor) = self.gets(name, path, kept, clients, End::Requests(clients * 8)).await?;
+            figure(&self.name(name), ours.rate * size, "MB/s", Floor::Is(floor.rate * size));
+        }
+        Ok(())
+    }
+
+    async fn gets(&self, name: &str, path: PathOf, kept: PathOf, clients: usize, end: End) -> Result<(Load, Load)> {
+        let workers = |connections: &Connections, path: PathOf| {
+            connections.spread(clients).into_iter().map(|client| Get { client, path }).collect()
+        };
+        let (of_ours, of_floor) = (Cell::default(), Cell::default());
+        let ours = async |_| {
+            let load = load::run(workers(self.connections, path), end);
+            measured(&of_ours, || self.stage.work("kube-apiserver"), load).await
+        };
+        let floor = async |_| {
+            let load = load::run(workers(self.bare, kept), end);
+            measured(&of_floor, || self.empty.work(), load).await
+        };
+        let loads = load::by_turns(ours, floor).await?;
+        self.tell_work(name, &of_ours, Some(&of_floor));
+        Ok(loads)
+    }
 }
 
-async fn list(connections: &Connections, bare: &Connections) -> Result<()> {
-    let bytes: Bytes = connections.one(0).get(PODS_PATH).await?;
-    let size = bytes.len() as f64 / 1e6;
-    bare.one(0).post("/keep/list", bytes).await?;
-    let (path, kept) = (|_: usize| PODS_PATH.to_owned(), |_: usize| "/keep/list".to_owned());
-    for (name, clients) in [("list", 1), ("list_by_four", 4)] {
-        say(format_args!("listing {PODS} pods, {clients} at a time"));
-        // Lists are long, so a number of them is measured and not a time.
-        let (ours, floor) = gets(connections, path, bare, kept, clients, End::Requests(clients * 8)).await?;
-        figure(name, ours.rate * size, "MB/s", Floor::Is(floor.rate * size));
-    }
-    Ok(())
+/// Adds what a server worked meanwhile, and for how many operations.
+async fn measured(
+    sum: &Cell<(Duration, usize)>,
+    work: impl Fn() -> Result<Duration>,
+    load: impl Future<Output = Result<Load>>,
+) -> Result<Load> {
+    let before = work()?;
+    let load = load.await?;
+    let (worked, count) = sum.get();
+    sum.set((worked + work()?.saturating_sub(before), count + load.count));
+    Ok(load)
 }
 
 type PathOf = fn(usize) -> String;
-
-async fn gets(
-    connections: &Connections,
-    path: PathOf,
-    bare: &Connections,
-    kept: PathOf,
-    clients: usize,
-    end: End,
-) -> Result<(load::Load, load::Load)> {
-    let measure = async |connections: &Connections, path: PathOf| {
-        let workers = connections.spread(clients).into_iter().map(|client| Get { client, path }).collect();
-        load::run(workers, end).await
-    };
-    load::by_turns(async |_| measure(connections, path).await, async |_| measure(bare, kept).await).await
-}

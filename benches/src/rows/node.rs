@@ -11,7 +11,7 @@ use serde_json::Value;
 use testkit::cluster::DAEMONS;
 
 use super::workloads::Counter;
-use crate::load::{CONNECTIONS, Connections};
+use crate::load::{Connections, IN_FLIGHT, Protocol};
 use crate::objects::{self, NAMESPACE};
 use crate::report::{Floor, figure, say};
 use crate::stage::Stage;
@@ -24,7 +24,7 @@ const PAUSE: &str = "pilothouse/pause:1";
 
 pub async fn run() -> Result<()> {
     let stage = Stage::with(&DAEMONS)?;
-    let connections = stage.connect(CONNECTIONS).await?;
+    let connections = stage.connect(Protocol::Http2, IN_FLIGHT).await?;
     let engine = Engine::connect().await?;
     wait_for_node(&stage, &connections).await?;
 

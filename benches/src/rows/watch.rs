@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::TIME;
 use crate::empty::Empty;
-use crate::load::{self, CONNECTIONS, Client, Connections, End, ROUNDS, Worker, middle, percentile};
+use crate::load::{self, Client, Connections, End, Protocol, ROUNDS, Worker, middle, percentile};
 use crate::objects::NAMESPACE;
 use crate::report::{Floor, figure, say};
 use crate::stage::Stage;
@@ -35,31 +35,36 @@ struct Outcome {
     lost: usize,
 }
 
-pub async fn run(writers: &Connections, bare: &Connections, stage: &Stage, empty: &Empty) -> Result<()> {
+pub async fn run(protocol: Protocol, stage: &Stage, empty: &Empty) -> Result<()> {
     let clock = Instant::now();
-    let path = |number: usize| format!("{NAMESPACE}/configmaps/watched-{number}");
+    let writers = stage.connect(protocol, WRITERS).await?;
+    let bare = Connections::open(empty.address, &stage.cluster.pki, protocol, WRITERS).await?;
+    let name = |number: usize| format!("watched{}-{number}", protocol.suffix().replace('_', "-"));
+    let path = |number: usize| format!("{NAMESPACE}/configmaps/{}", name(number));
     for number in 0..WRITERS {
-        writers.one(number).post(&format!("{NAMESPACE}/configmaps"), object(number, clock)).await?;
+        writers.one(number).post(&format!("{NAMESPACE}/configmaps"), object(&name(number), clock)).await?;
     }
-    say(format_args!("{WATCHERS} watchers, {WRITERS} writers"));
-    let watchers = stage.connect(CONNECTIONS).await?;
-    let bare_watchers = Connections::open(empty.address, &stage.cluster.pki, CONNECTIONS).await?;
-    let put = |number| Write { client: writers.one(number), path: path(number), object: number, clock };
+    say(format_args!("{WATCHERS} watchers, {WRITERS} writers over {protocol:?}"));
+    let put = |number| Write { client: writers.one(number), path: path(number), name: name(number), clock };
     let stored = writers.one(0).get(&path(0)).await?.len();
     let push = |number| Push { client: bare.one(number), clock, size: stored };
     let (mut ours, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        floor.push(measure((0..WRITERS).map(push).collect(), &bare_watchers, "/events", clock).await?);
+        // A watch that is left takes its HTTP/1.1 connection with it.
+        let watchers = Connections::open(empty.address, &stage.cluster.pki, protocol, WATCHERS).await?;
+        floor.push(measure((0..WRITERS).map(push).collect(), &watchers, "/events", clock).await?);
         let watch = watch_from_now(&mut writers.one(0)).await?;
+        let watchers = stage.connect(protocol, WATCHERS).await?;
         ours.push(measure((0..WRITERS).map(put).collect(), &watchers, &watch, clock).await?);
     }
     let lost: usize = ours.iter().map(|outcome| outcome.lost).sum();
     let (ours, floor) = (middle(ours, |o| o.deliveries), middle(floor, |o| o.deliveries));
 
-    figure("watch_deliveries", ours.deliveries, "1/s", Floor::Is(floor.deliveries));
-    figure("watch_p99", ours.p99, "ms", Floor::Is(floor.p99));
-    figure("watch_writes", ours.writes, "1/s", Floor::Is(floor.writes));
-    figure("watch_lost", lost as f64, "events", Floor::None);
+    let named = |figure: &str| format!("{figure}{}", protocol.suffix());
+    figure(&named("watch_deliveries"), ours.deliveries, "1/s", Floor::Is(floor.deliveries));
+    figure(&named("watch_p99"), ours.p99, "ms", Floor::Is(floor.p99));
+    figure(&named("watch_writes"), ours.writes, "1/s", Floor::Is(floor.writes));
+    figure(&named("watch_lost"), lost as f64, "events", Floor::None);
     Ok(())
 }
 
@@ -153,8 +158,8 @@ fn sent(clock: Instant) -> String {
     format!("{:0DIGITS$}", clock.elapsed().as_micros())
 }
 
-fn object(number: usize, clock: Instant) -> String {
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("watched-{number}")},
+fn object(name: &str, clock: Instant) -> String {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
         "data": {"sent": sent(clock)}})
     .to_string()
 }
@@ -162,13 +167,13 @@ fn object(number: usize, clock: Instant) -> String {
 struct Write {
     client: Client,
     path: String,
-    object: usize,
+    name: String,
     clock: Instant,
 }
 
 impl Worker for Write {
     async fn call(&mut self, _: usize) -> Result<()> {
-        self.client.call(Method::PUT, &self.path, object(self.object, self.clock)).await.map(drop)
+        self.client.call(Method::PUT, &self.path, object(&self.name, self.clock)).await.map(drop)
     }
 }
 

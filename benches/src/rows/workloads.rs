@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::etcd;
-use crate::load::{self, CONNECTIONS, Client, Connections, End, IN_FLIGHT, Post};
+use crate::load::{self, CONNECTIONS, Client, Connections, End, IN_FLIGHT, Post, Protocol};
 use crate::objects::{self, NAMESPACE, pod_name};
 use crate::report::{Floor, figure, say};
 use crate::stage::Stage;
@@ -21,7 +21,7 @@ const PODS_PATH: &str = "/api/v1/namespaces/default/pods";
 
 pub async fn run() -> Result<()> {
     let mut stage = Stage::with(&["etcd", "kube-apiserver", "kube-controller-manager"])?;
-    let connections = stage.connect(CONNECTIONS).await?;
+    let connections = stage.connect(Protocol::Http2, IN_FLIGHT).await?;
     let pod = objects::pod("none");
     let stored = pod.to_string();
     let floor = etcd::Alone::start().await?.guarded_puts(&stored.into(), 0, 5000).await?.rate;

@@ -8,8 +8,15 @@ use crate::catalog::{Catalog, Served, Subresource};
 pub fn core_versions(catalog: &Catalog, server_address: &str) -> Value {
     let groups = catalog.groups();
     let versions = groups.iter().find(|(group, _)| group.is_empty()).map_or(&[][..], |(_, versions)| versions);
+    let versions: Vec<&str> = versions.iter().copied().filter(|version| is_told(catalog, "", version)).collect();
     json!({"kind": "APIVersions", "versions": versions,
         "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}]})
+}
+
+/// The oldest versions of the core group are served and not told of: clients that go by discovery ask for them below `/apis`, where
+/// there is no core group, and take that for a broken server.
+fn is_told(catalog: &Catalog, group: &str, version: &str) -> bool {
+    !group.is_empty() || catalog.of_version(group, version).any(|served| served.resource().stored().version == version)
 }
 
 /// `/apis`: the named groups.
@@ -84,6 +91,7 @@ pub fn aggregated(catalog: &Catalog, core: bool, version: &str) -> Value {
     for (group, versions) in catalog.groups().into_iter().filter(|(group, _)| group.is_empty() == core) {
         let versions: Vec<Value> = versions
             .iter()
+            .filter(|v| is_told(catalog, group, v))
             .map(
                 |v| json!({"version": v, "freshness": "Current", "resources": aggregated_resources(catalog, group, v)}),
             )

@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::authorization::rbac;
 use crate::registry::{Context, Registry};
 
+/// What an end of the server waits for.
+const PARTING: Duration = Duration::from_secs(2);
 /// Somebody may delete them.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -45,8 +47,17 @@ impl Bootstrap {
                 }
             }
             tokio::select! {
-                () = token.cancelled() => return,
+                () = token.cancelled() => break,
                 () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+        match tokio::time::timeout(PARTING, self.leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(status)) => {
+                tracing::warn!("the kubernetes service keeps this server until it is forgotten: {status}")
+            }
+            Err(_) => {
+                tracing::warn!("the kubernetes service keeps this server until it is forgotten: etcd gives no answer")
             }
         }
     }
@@ -88,26 +99,83 @@ impl Bootstrap {
         }
     }
 
-    /// Every kube-apiserver adds its own address.
+    /// Every kube-apiserver says that it is there; those that no longer do leave the service.
     async fn endpoints(&self) -> Result<(), Status> {
-        let target = self.registry.target("", "v1", "endpoints", "default", "kubernetes")?;
-        let own = json!({"ip": self.address.to_string()});
+        self.registry.announce(self.address).await?;
+        self.reconcile().await
+    }
+
+    async fn reconcile(&self) -> Result<(), Status> {
+        let there = self.registry.announced().await?;
+        // The last one stays in the service, for those who wait until it is back.
+        if there.is_empty() {
+            return Ok(());
+        }
+        let addresses: Vec<Value> = there.iter().map(|ip| json!({"ip": ip.to_string()})).collect();
         let ports = json!([{"name": "https", "port": self.port, "protocol": "TCP"}]);
+        let subsets = json!([{"addresses": addresses, "ports": ports}]);
+        let fresh = json!({"metadata": {"name": "kubernetes", "namespace": "default"}, "subsets": subsets});
+        self.create_if_missing(("", "endpoints"), "default", "kubernetes", fresh).await?;
+        let target = self.registry.target("", "v1", "endpoints", "default", "kubernetes")?;
         let change = |current: &Value| {
             let mut endpoints = current.clone();
-            let known = current["subsets"][0]["addresses"].as_array().cloned().unwrap_or_default();
-            if current["subsets"][0]["ports"] == ports && known.contains(&own) {
-                return Ok(endpoints);
-            }
-            let others = known.into_iter().filter(|address| *address != own && current["subsets"][0]["ports"] == ports);
-            let mut addresses: Vec<Value> = others.collect();
-            addresses.push(own.clone());
-            endpoints["subsets"] = json!([{"addresses": addresses, "ports": ports}]);
+            endpoints["subsets"] = subsets.clone();
             Ok(endpoints)
         };
-        let fresh = json!({"metadata": {"name": "kubernetes", "namespace": "default"},
-            "subsets": [{"addresses": [own], "ports": ports}]});
-        self.create_if_missing(("", "endpoints"), "default", "kubernetes", fresh).await?;
-        self.registry.update(&Context::of_server(), &target, Rules::Object, &change).await.map(|_| ())
+        self.registry.update(&Context::of_server(), &target, Rules::Object, &change).await.map(drop)
+    }
+
+    /// A server that ends in peace does not wait to be forgotten.
+    async fn leave(&self) -> Result<(), Status> {
+        self.registry.retract(self.address).await?;
+        self.reconcile().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::catalog::Catalog;
+    use storage::{Cache, Memory};
+
+    use crate::admission::Admission;
+    use crate::registry::Ranges;
+
+    async fn addresses(registry: &Registry) -> Vec<String> {
+        let target = registry.target("", "v1", "endpoints", "default", "kubernetes").unwrap();
+        let object = crate::registry::parse(&registry.get(&target).await.unwrap().bytes).unwrap();
+        let list = object["subsets"][0]["addresses"].as_array().cloned().unwrap_or_default();
+        list.iter().map(|address| address["ip"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_gone_leaves_the_service() {
+        let backend = Memory::new();
+        let cache = Cache::start(backend.clone());
+        let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
+        let registry = Registry::new(Catalog::builtin(), backend, cache.clone(), Admission::default(), ranges, 3600);
+        cache.ready().await;
+        let server = |ip: &str| Bootstrap {
+            registry: registry.clone(),
+            service_ip: "10.254.0.1".into(),
+            address: ip.parse().unwrap(),
+            port: 6443,
+        };
+        let (one, two) = (server("10.1.0.1"), server("10.1.0.2"));
+        one.ensure().await.unwrap();
+        two.ensure().await.unwrap();
+        assert_eq!(addresses(&registry).await, ["10.1.0.1", "10.1.0.2"]);
+        // The second one dies: nobody hears of it any more.
+        for _ in 0..3 {
+            tokio::time::sleep(EVERY).await;
+            one.ensure().await.unwrap();
+        }
+        assert_eq!(addresses(&registry).await, ["10.1.0.1"]);
+        two.ensure().await.unwrap();
+        assert_eq!(addresses(&registry).await, ["10.1.0.1", "10.1.0.2"]);
+        two.leave().await.unwrap();
+        assert_eq!(addresses(&registry).await, ["10.1.0.1"]);
+        one.leave().await.unwrap();
+        assert_eq!(addresses(&registry).await, ["10.1.0.1"]);
     }
 }

@@ -1,5 +1,6 @@
 //! The real store: etcd, from 3.4 on.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ pub struct EtcdOptions {
 pub struct Etcd {
     client: Client,
     endpoints: String,
-    lease: Mutex<Option<Lease>>,
+    /// By how long their keys live.
+    leases: Mutex<HashMap<i64, Lease>>,
 }
 
 impl Etcd {
@@ -56,7 +58,7 @@ impl Etcd {
         let client = Client::connect(&options.endpoints, Some(connect))
             .await
             .map_err(|e| Error::Unavailable { endpoints: endpoints.clone(), why: e.to_string() })?;
-        Ok(Arc::new(Self { client, endpoints, lease: Mutex::new(None) }))
+        Ok(Arc::new(Self { client, endpoints, leases: Mutex::default() }))
     }
 
     fn kv(&self) -> etcd_client::KvClient {
@@ -90,15 +92,15 @@ impl Etcd {
     }
 
     async fn lease(&self, time_to_live: i64) -> Result<i64, Error> {
-        let mut shared = self.lease.lock().await;
+        let mut shared = self.leases.lock().await;
         let now = Instant::now();
-        if let Some(id) = shared.as_mut().and_then(|lease| lease.attach(time_to_live, now)) {
+        if let Some(id) = shared.get_mut(&time_to_live).and_then(|lease| lease.attach(time_to_live, now)) {
             return Ok(id);
         }
         let granted = lease::granted(time_to_live);
         let mut client = self.client.lease_client();
         let response = self.call(client.grant(granted, None)).await?;
-        let lease = shared.insert(Lease::new(response.id(), granted, now));
+        let lease = shared.entry(time_to_live).insert_entry(Lease::new(response.id(), granted, now)).into_mut();
         // A new lease has room, and lives long enough.
         lease.attach(time_to_live, now).ok_or_else(|| Error::Refused(format!("no lease for {time_to_live} s")))
     }

@@ -9,6 +9,7 @@ mod create;
 mod delete;
 mod manage;
 mod observe;
+mod peers;
 mod read;
 mod update;
 
