@@ -66,6 +66,11 @@ pub struct ResourceAttributes {
 }
 
 impl Attributes {
+    /// What the server itself wants to know of a user's rights. It leaves no notes.
+    pub fn question(user: Arc<User>, verb: impl Into<Cow<'static, str>>, resource: ResourceAttributes) -> Self {
+        Self { user, verb: verb.into(), resource: Some(resource), ..Self::default() }
+    }
+
     /// Of a request over HTTP.
     pub fn of_request(user: Arc<User>, method: &Method, path: &str, query: &Query) -> Self {
         let path_of = |resource, verb: &'static str| Self {

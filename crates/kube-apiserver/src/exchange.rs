@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::attributes::{Attributes, User};
 use crate::audit::{self, AUDIT_ID, Audit, Record, Stage, Trail};
-use crate::limits::{Limits, Permit};
+use crate::limits::{Limits, Permit, TOO_MANY, TooMany};
 use crate::server::Body;
 
 /// What every request passes.
@@ -27,18 +27,15 @@ pub struct Filters {
 pub struct Arrival {
     /// By which it is found in the log.
     pub id: HeaderValue,
-    pub uri: String,
-    pub headers: HeaderMap,
-    pub peer: Option<IpAddr>,
+    /// Empty where nobody is told of requests.
+    uri: String,
+    peer: Option<IpAddr>,
 }
 
 impl Arrival {
-    pub fn new(uri: &http::Uri, headers: &HeaderMap, peer: Option<IpAddr>, keep: bool) -> Self {
-        let id = audit::identifier(headers);
-        if !keep {
-            return Self { id, uri: String::new(), headers: HeaderMap::new(), peer };
-        }
-        Self { id, uri: uri.to_string(), headers: headers.clone(), peer }
+    pub fn new(filters: &Filters, uri: &http::Uri, headers: &HeaderMap, peer: Option<IpAddr>) -> Self {
+        let uri = if filters.audit.is_some() { uri.to_string() } else { String::new() };
+        Self { id: audit::identifier(headers), uri, peer }
     }
 }
 
@@ -62,11 +59,6 @@ impl Exchange {
         Self { record, permit: None, long: attributes.is_long_running(), answered: false, over: false }
     }
 
-    /// It goes on for as long as the client likes, though its attributes do not say so.
-    pub fn long_running(self) -> Self {
-        Self { long: true, ..self }
-    }
-
     pub fn received(&self) {
         self.write(Stage::RequestReceived);
     }
@@ -76,9 +68,11 @@ impl Exchange {
     }
 
     /// Takes a place among the requests in flight; `Err` where there is none.
-    pub fn enter(&mut self, limits: &Limits, attributes: &Attributes) -> Result<(), ()> {
+    pub fn enter(&mut self, limits: &Limits, attributes: &Attributes) -> Result<(), Status> {
         if !self.long {
-            self.permit = limits.admit(attributes)?;
+            self.permit = limits
+                .admit(attributes)
+                .map_err(|TooMany| Status { message: TOO_MANY.into(), ..Status::too_many_requests("") })?;
         }
         Ok(())
     }
@@ -120,8 +114,8 @@ impl Exchange {
     }
 
     /// The answer begins. It is told of when its last byte is sent, which of those that are complete already is now.
-    pub fn answer(mut self, id: &HeaderValue, mut response: Response<Body>) -> Response<Body> {
-        response.headers_mut().insert(AUDIT_ID, id.clone());
+    pub fn answer(mut self, id: HeaderValue, response: Response<Body>) -> Response<Body> {
+        let response = with_id(response, id);
         self.answered(response.status());
         if let Body::Full(bytes) = response.body() {
             if let Some(record) = &self.record {
@@ -137,8 +131,8 @@ impl Exchange {
     }
 
     /// The same of a gRPC call, whose code stands in a header where it failed at once.
-    pub fn answer_call(mut self, id: &HeaderValue, mut response: Response<Body>) -> Response<Body> {
-        response.headers_mut().insert(AUDIT_ID, id.clone());
+    pub fn answer_call(mut self, id: HeaderValue, response: Response<Body>) -> Response<Body> {
+        let response = with_id(response, id);
         let status = failure_of_call(response.headers());
         let code = status.as_ref().and_then(|status| status["code"].as_u64());
         let code = code.and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok());
@@ -166,6 +160,12 @@ impl Drop for Exchange {
         }
         self.write(Stage::ResponseComplete);
     }
+}
+
+/// The client is told by which identifier its request is found again.
+pub fn with_id(mut response: Response<Body>, id: HeaderValue) -> Response<Body> {
+    response.headers_mut().insert(AUDIT_ID, id);
+    response
 }
 
 /// What the client has shown of itself.
@@ -210,16 +210,16 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// `None`: it is complete.
-    pub fn sent(&mut self, chunk: Option<&Bytes>) {
-        match (chunk, &mut self.collected) {
-            (Some(chunk), Some(bytes)) if bytes.len() + chunk.len() <= audit::MAX_ANSWER => bytes.extend_from_slice(chunk),
-            (Some(_), Some(_)) => self.collected = None,
-            (None, Some(_)) => self.tell(),
-            _ => {}
+    pub fn sent(&mut self, chunk: &Bytes) {
+        match &mut self.collected {
+            Some(bytes) if bytes.len() + chunk.len() <= audit::MAX_ANSWER => bytes.extend_from_slice(chunk),
+            // Too large to be told of.
+            collected => *collected = None,
         }
     }
 
+    /// What was collected is complete. It is told of by its end, which is when it is dropped: whoever sends it stops asking when the
+    /// length is reached.
     fn tell(&mut self) {
         if let (Some(bytes), Some(record)) = (self.collected.take(), &self.exchange.record) {
             let content_type = self.content_type.as_ref().and_then(|value| value.to_str().ok());
@@ -230,7 +230,7 @@ impl Followed {
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        // Whoever sends it stops asking when the length is reached. What is half a document is none.
+        // What is half a document is none.
         self.tell();
     }
 }
@@ -239,46 +239,51 @@ impl Drop for Followed {
 pub struct Call {
     pub user: Arc<User>,
     /// Who asks, where he asks as somebody else.
-    pub by: Option<Arc<User>>,
-    pub arrival: Arrival,
+    by: Option<Arc<User>>,
+    arrival: Arrival,
+    /// Kept for events alone.
+    headers: HeaderMap,
     exchange: Mutex<Option<Exchange>>,
 }
 
 impl Call {
-    pub fn new(user: Arc<User>, by: Option<Arc<User>>, arrival: Arrival) -> Arc<Self> {
-        Arc::new(Self { user, by, arrival, exchange: Mutex::new(None) })
+    pub fn new(
+        filters: &Filters,
+        user: Arc<User>,
+        by: Option<Arc<User>>,
+        arrival: Arrival,
+        headers: &HeaderMap,
+    ) -> Arc<Self> {
+        let headers = if filters.audit.is_some() { headers.clone() } else { HeaderMap::new() };
+        Arc::new(Self { user, by, arrival, headers, exchange: Mutex::new(None) })
     }
 
-    /// Begins an exchange of this call; `Err`: there are too many.
-    pub fn exchange(&self, filters: &Filters, attributes: &mut Attributes, long: bool) -> Result<Exchange, Status> {
+    /// An exchange of this call, or of a part of it: of a stream each is a request by itself, but for its place among those in flight, as the
+    /// stream bounds them.
+    pub fn start(&self, filters: &Filters, attributes: &mut Attributes) -> Exchange {
         if let Some(by) = &self.by {
             attributes.user = by.clone();
         }
-        let exchange = Exchange::begin(filters, &self.arrival, attributes, &self.arrival.headers);
-        let mut exchange = if long { exchange.long_running() } else { exchange };
+        let exchange = Exchange::begin(filters, &self.arrival, attributes, &self.headers);
         exchange.received();
         attributes.user = self.user.clone();
         if let (Some(_), Some(record)) = (&self.by, exchange.record()) {
             record.impersonates(&self.user);
         }
-        match exchange.enter(&filters.limits, attributes) {
-            Ok(()) => Ok(exchange),
-            Err(()) => {
-                let status = Status::too_many_requests(crate::limits::TOO_MANY);
-                if let Some(record) = exchange.record() {
-                    record.refused(&status);
-                }
-                exchange.answered(StatusCode::TOO_MANY_REQUESTS);
-                Err(status)
-            }
-        }
+        exchange
     }
 
-    /// As [`Call::exchange`], of the call as a whole: it ends with the call's answer.
+    /// The call as a whole, which ends with its answer. `long`: it goes on for as long as the client likes, whatever its attributes say.
+    /// `Err`: there are too many.
     pub fn begin(&self, filters: &Filters, attributes: &mut Attributes, long: bool) -> Result<(), Status> {
-        let exchange = self.exchange(filters, attributes, long)?;
+        let mut exchange = self.start(filters, attributes);
+        exchange.long |= long;
+        let entered = exchange.enter(&filters.limits, attributes);
+        if let (Err(status), Some(record)) = (&entered, exchange.record()) {
+            record.refused(status);
+        }
         *self.held() = Some(exchange);
-        Ok(())
+        entered
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Option<Exchange>> {

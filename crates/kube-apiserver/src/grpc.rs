@@ -380,7 +380,7 @@ async fn bind(registry: &Registry, filters: &Filters, call: &Call, binding: &Pod
         ..Resource::default()
     };
     let mut attributes = Attributes::of_call(call.user.clone(), "create", &resource);
-    let exchange = call.exchange(filters, &mut attributes, true)?;
+    let exchange = call.start(filters, &mut attributes);
     let context = Context::new(attributes, false);
     let result = registry.bind(&context, &pod, &binding.node, &binding.uid, None).await;
     exchange.end(&result);

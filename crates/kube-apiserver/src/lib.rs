@@ -77,16 +77,10 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         Err(error) => return daemon::fail(error),
     };
     let audit = config.filters.audit.clone();
-    let rest = Arc::new(Rest::new(
-        registry.clone(),
-        authentication,
-        config.authorization,
-        issuer,
-        config.kubelet_tls,
-        health,
-        address,
-    )
-    .with_filters(config.filters));
+    let rest = Arc::new(
+        Rest::new(registry.clone(), authentication, config.authorization, issuer, config.kubelet_tls, health, address)
+            .with_filters(config.filters),
+    );
     let bootstrap = Bootstrap { registry: registry.clone(), service_ip, address: config.advertise, port: config.port };
     let ready = cache.clone();
     let boot_token = token.clone();

@@ -35,6 +35,10 @@ impl Lane {
     }
 }
 
+/// All places are taken.
+#[derive(Debug)]
+pub struct TooMany;
+
 /// Given back when the answer is sent.
 pub struct Permit(Arc<Lane>);
 
@@ -57,8 +61,8 @@ impl Limits {
         &self.lanes
     }
 
-    /// `Err`: there are too many. `Ok(None)`: not counted.
-    pub fn admit(&self, attributes: &Attributes) -> Result<Option<Permit>, ()> {
+    /// `Ok(None)`: not counted.
+    pub fn admit(&self, attributes: &Attributes) -> Result<Option<Permit>, TooMany> {
         let lane = &self.lanes[usize::from(attributes.is_mutating())];
         let before = lane.now.fetch_add(1, Ordering::Relaxed);
         let permit = Permit(lane.clone());
@@ -70,7 +74,7 @@ impl Limits {
             return Ok(None);
         }
         lane.dropped.inc();
-        Err(())
+        Err(TooMany)
     }
 }
 

@@ -106,6 +106,11 @@ pub trait Plugin: Send + Sync {
 pub struct Admission(Vec<Arc<dyn Plugin>>);
 
 impl Admission {
+    /// These plugins, in this order.
+    pub fn of(plugins: Vec<Arc<dyn Plugin>>) -> Self {
+        Self(plugins)
+    }
+
     /// `true`: some plugin has looked at the object, and may have changed it.
     pub async fn admit(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<bool, Status> {
         let mut handled = false;

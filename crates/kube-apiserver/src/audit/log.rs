@@ -1,9 +1,9 @@
 //! `--audit-log-path`: events as lines of JSON in a file, or on standard output. A thread of its own writes them, so that a slow or full disk
 //! holds up no request; what can't be kept until it is written is counted as lost.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -51,7 +51,11 @@ impl Log {
     pub fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
         let output: Box<dyn Output> = match path.to_str() {
             Some("-") => Box::new(io::stdout()),
-            _ => Box::new(Rotating::open(path, rotation)?),
+            _ => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                folder.map_or(Ok(()), |folder| DirBuilder::new().recursive(true).mode(0o700).create(folder))?;
+                Box::new(Rotating::open(path, rotation)?)
+            }
         };
         Self::to(output)
     }
@@ -140,7 +144,9 @@ impl Writer {
             }
             if count > 0 {
                 match self.output.put(&lines) {
-                    Ok(()) => drop(log.over("--audit-log-path: events are written again")),
+                    Ok(()) => {
+                        log.over("--audit-log-path: events are written again");
+                    }
                     Err(why) => {
                         self.lost.inc_by(count);
                         log.trouble(format_args!("--audit-log-path: events are lost: {why}"));

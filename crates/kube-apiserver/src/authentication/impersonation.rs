@@ -8,7 +8,6 @@ use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
 use super::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED};
-use crate::audit::Trail;
 use crate::attributes::{Attributes, ResourceAttributes, User};
 use crate::authorization::Authorization;
 
@@ -26,13 +25,8 @@ pub async fn impersonate(
 ) -> Result<Arc<User>, Status> {
     let Some(wanted) = wanted(headers)? else { return Ok(user) };
     for resource in asked(&wanted) {
-        let attributes = Attributes {
-            user: user.clone(),
-            verb: "impersonate".into(),
-            path: String::new(),
-            resource: Some(ResourceAttributes { version: "v1".into(), ..resource }),
-            trail: Trail::default(),
-        };
+        let resource = ResourceAttributes { version: "v1".into(), ..resource };
+        let attributes = Attributes::question(user.clone(), "impersonate", resource);
         authorization.check(&attributes).await?;
     }
     Ok(Arc::new(completed(wanted)))

@@ -28,10 +28,10 @@ use http_body_util::BodyExt;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::attributes::{Attributes, ResourceAttributes, User};
-use crate::audit::{AUDIT_ID, Record};
+use crate::audit::Record;
 use crate::authentication::{Authentication, Issuer, impersonate};
 use crate::authorization::{self, Authorization};
-use crate::exchange::{Arrival, Exchange, Filters};
+use crate::exchange::{Arrival, Exchange, Filters, with_id};
 use crate::kubelet::Kubelets;
 use crate::limits::TOO_MANY;
 use crate::registry::{Context, Registry};
@@ -41,8 +41,8 @@ use crate::server::Body;
 pub use api::patch::Patch;
 use apply::is_apply;
 pub(crate) use apply::manager_of;
-pub use codec::{Media, in_version};
 use codec::respond;
+pub use codec::{Media, in_version};
 use components::Components;
 pub use decode::{Expected, FieldValidation, fit, read};
 pub use negotiate::failure;
@@ -185,7 +185,7 @@ impl Rest {
         let query = Query::parse(parts.uri.query());
         let attributes = Attributes::of_request(user, &parts.method, parts.uri.path(), &query);
         let mut attributes = attributes.in_catalog(&self.registry.catalog(), &query);
-        let arrival = Arrival::new(&parts.uri, &parts.headers, peer, self.filters.audit.is_some());
+        let arrival = Arrival::new(&self.filters, &parts.uri, &parts.headers, peer);
         let mut exchange = Exchange::begin(&self.filters, &arrival, &mut attributes, &parts.headers);
         let mut request = Request {
             attributes,
@@ -195,10 +195,9 @@ impl Rest {
             headers: parts.headers,
         };
         if let Some(status) = refused {
-            let mut response = refusal(&request, &status);
-            response.headers_mut().insert(AUDIT_ID, arrival.id);
+            let response = refusal(&request, &status);
             exchange.unauthenticated(&request.headers, response.status());
-            return response;
+            return with_id(response, arrival.id);
         }
         exchange.received();
         let what = format!("{} {}", request.method, request.attributes.path);
@@ -217,7 +216,7 @@ impl Rest {
             }
         };
         let response = if pretty::wanted(&request) { pretty::print(response).await } else { response };
-        exchange.answer(&arrival.id, response)
+        exchange.answer(arrival.id, response)
     }
 
     /// As the user whom the request names, if there is room for it.
@@ -345,7 +344,8 @@ impl Rest {
 
 /// As upstream tells it: the one refusal that is no Status.
 fn too_many() -> Response<Body> {
-    let mut response = respond(StatusCode::TOO_MANY_REQUESTS, "text/plain; charset=utf-8", format!("{TOO_MANY}\n").into_bytes());
+    let mut response =
+        respond(StatusCode::TOO_MANY_REQUESTS, "text/plain; charset=utf-8", format!("{TOO_MANY}\n").into_bytes());
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }

@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use api::catalog::Served;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::Stream;
 use http_body::{Body as _, Frame, SizeHint};
-
-use api::catalog::Served;
-use std::sync::Arc;
 
 use crate::exchange::Followed;
 use crate::registry::Object;
@@ -133,10 +132,10 @@ impl Body {
             Self::Grpc(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Self::Followed(followed) => {
                 let poll = followed.body.poll_parts(cx);
-                match &poll {
-                    Poll::Ready(Some(Ok(frame))) => drop(frame.data_ref().map(|data| followed.sent(Some(data)))),
-                    Poll::Ready(None) => followed.sent(None),
-                    _ => {}
+                if let Poll::Ready(Some(Ok(frame))) = &poll
+                    && let Some(data) = frame.data_ref()
+                {
+                    followed.sent(data);
                 }
                 poll
             }

@@ -1,32 +1,27 @@
-//! The listener: TLS, who is calling, and whether it is REST or gRPC. Both live on the same port.
+//! The listener: connections, TLS, and whose certificate it is. What is asked for over a connection goes to its [`Front`].
 
 mod body;
+mod front;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::tls::{ServerTls, peer_identity};
-use http::{Request, Response, header};
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rpc::resource::resources_server::ResourcesServer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_service::Service;
 
-use crate::attributes::{Attributes, User};
-use crate::authentication::{Authentication, impersonate};
-use crate::exchange::{Arrival, Call, Exchange};
-use crate::grpc::Grpc;
-use crate::request::Query;
+use crate::authentication::Authentication;
 use crate::rest::Rest;
 
 pub use body::{Body, ListBody};
+pub use front::Front;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a client may send as one header block, and how many requests it may have open on one connection.
@@ -77,16 +72,11 @@ impl Server {
             Err(_) => return tracing::debug!("TLS handshake: too slow"),
         };
         let certificate = peer_identity(stream.get_ref().1.peer_certificates()).map(Authentication::of_certificate);
-        let server = self.clone();
         let peer = stream.get_ref().0.peer_addr().ok().map(|address| address.ip());
-        let filters = self.rest.filters.clone();
-        let grpc = Grpc::new(self.rest.registry.clone(), self.rest.authorization.clone(), filters);
-        let grpc = ResourcesServer::new(grpc)
-            .max_decoding_message_size(4 * 1024 * 1024)
-            .max_encoding_message_size(usize::MAX);
+        let front = Front::new(self.rest.clone(), certificate, peer);
         let service = service_fn(move |request: Request<Incoming>| {
-            let (server, mut grpc, certificate) = (server.clone(), grpc.clone(), certificate.clone());
-            async move { Ok::<_, Infallible>(server.answer(&mut grpc, certificate.as_ref(), peer, request).await) }
+            let front = front.clone();
+            async move { Ok::<_, Infallible>(front.answer(request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
@@ -110,66 +100,5 @@ impl Server {
         }
         // What still runs after the grace period is cut when the task is dropped.
         let _ = tokio::time::timeout(GRACE, connection).await;
-    }
-
-    async fn answer(
-        &self,
-        grpc: &mut ResourcesServer<Grpc>,
-        certificate: Option<&Arc<User>>,
-        peer: Option<IpAddr>,
-        request: Request<Incoming>,
-    ) -> Response<Body> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-        if content_type.starts_with(b"application/grpc") {
-            return self.call(grpc, certificate, peer, request).await;
-        }
-        self.rest.receive(certificate, peer, request).await
-    }
-
-    /// Authentication is the first of the layers; the others need to know what is asked for.
-    async fn call(
-        &self,
-        grpc: &mut ResourcesServer<Grpc>,
-        certificate: Option<&Arc<User>>,
-        peer: Option<IpAddr>,
-        mut request: Request<Incoming>,
-    ) -> Response<Body> {
-        let (headers, filters) = (request.headers(), &self.rest.filters);
-        let arrival = Arrival::new(request.uri(), headers, peer, filters.audit.is_some());
-        let id = arrival.id.clone();
-        let refused = |user: Option<Arc<User>>, status: tonic::Status| {
-            let user = user.unwrap_or_default();
-            let mut attributes =
-                Attributes::of_request(user, request.method(), request.uri().path(), &Query::default());
-            let exchange = Exchange::begin(filters, &arrival, &mut attributes, headers);
-            let response = status.into_http::<tonic::body::Body>().map(Body::Grpc);
-            exchange.answer_call(&arrival.id, response)
-        };
-        let Ok(user) = self.rest.authentication.user(certificate, headers).await else {
-            let why = "a client certificate of --client-ca-file or a token is required";
-            return refused(None, tonic::Status::unauthenticated(why));
-        };
-        let wanted = match impersonate(user.clone(), headers, &self.rest.authorization).await {
-            Ok(wanted) => wanted,
-            Err(status) => return refused(Some(user), tonic::Status::permission_denied(status.message)),
-        };
-        let by = (!Arc::ptr_eq(&user, &wanted)).then_some(user);
-        let what = request.uri().path().to_owned();
-        let call = Call::new(wanted, by, arrival);
-        request.extensions_mut().insert(call.clone());
-        let answer = self.rest.guarded(&what, grpc.call(request)).await;
-        let exchange = call.take();
-        match (answer, exchange) {
-            (Ok(Ok(response)), Some(exchange)) => exchange.answer_call(&id, response.map(Body::Grpc)),
-            // What is no call of ours, or none that can be read.
-            (Ok(Ok(response)), None) => response.map(Body::Grpc),
-            (Ok(Err(never)), _) => match never {},
-            (Err(status), exchange) => {
-                if let Some(mut exchange) = exchange {
-                    exchange.panicked(&status);
-                }
-                tonic::Status::internal(status.message).into_http::<tonic::body::Body>().map(Body::Grpc)
-            }
-        }
     }
 }

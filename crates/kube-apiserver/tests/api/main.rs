@@ -2,9 +2,11 @@
 
 mod admission;
 mod apply;
+mod audit;
 mod common;
 mod components;
 mod hostile;
+mod limits;
 mod others;
 mod parts;
 mod policies;

@@ -8,7 +8,6 @@ use serde_json::Value;
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::{FromDer, X509CertificationRequest};
 
-use crate::audit::Trail;
 use crate::admission::{Attempt, Operation, Plugin};
 use crate::attributes::{Attributes, ResourceAttributes};
 use crate::authorization::{Authorization, Decision};
@@ -30,7 +29,7 @@ async fn may(authorization: &Authorization, attempt: &Attempt<'_>, verb: &'stati
             ..ResourceAttributes::default()
         };
         let user = attempt.context.attributes.user.clone();
-        let asked = Attributes { user, verb: verb.into(), path: String::new(), resource: Some(resource), trail: Trail::default() };
+        let asked = Attributes::question(user, verb, resource);
         if authorization.decide(&asked).await == Decision::Allow {
             return true;
         }

@@ -7,7 +7,6 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, RoleRef};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::audit::Trail;
 use crate::admission::{Attempt, Operation, Plugin};
 use crate::attributes::{Attributes, ResourceAttributes};
 use crate::authorization::rbac::covers;
@@ -74,7 +73,7 @@ impl Escalation {
             name: name.into(),
             ..ResourceAttributes::default()
         };
-        let asked = Attributes { user: user.clone(), verb: verb.into(), path: String::new(), resource: Some(resource), trail: Trail::default() };
+        let asked = Attributes::question(user.clone(), verb, resource);
         if self.authorization.decide(&asked).await == Decision::Allow {
             return Ok(());
         }

@@ -6,7 +6,6 @@ use api::status::Status;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::audit::Trail;
 use crate::admission::{Attempt, Operation, Plugin};
 use crate::attributes::{Attributes, ResourceAttributes};
 use crate::authorization::{Authorization, Decision};
@@ -18,7 +17,7 @@ impl OwnerReferencesPermissionEnforcement {
 
     async fn may(&self, attempt: &Attempt<'_>, verb: &'static str, resource: ResourceAttributes) -> bool {
         let user = attempt.context.attributes.user.clone();
-        let asked = Attributes { user, verb: verb.into(), path: String::new(), resource: Some(resource), trail: Trail::default() };
+        let asked = Attributes::question(user, verb, resource);
         self.0.decide(&asked).await == Decision::Allow
     }
 }

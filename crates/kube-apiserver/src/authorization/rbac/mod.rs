@@ -28,7 +28,13 @@ pub struct Rbac(Arc<RwLock<Policy>>);
 #[async_trait]
 impl Authorizer for Rbac {
     async fn authorize(&self, attributes: &Attributes) -> Decision {
-        if self.read().allows(attributes) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
+        match self.read().allowing(attributes) {
+            Some(binding) => {
+                attributes.trail.allowed_because(|| format!("RBAC: allowed by {binding}"));
+                Decision::Allow
+            }
+            None => Decision::NoOpinion(String::new()),
+        }
     }
 
     fn rules(&self, user: &User, namespace: &str) -> Result<Vec<PolicyRule>, String> {
