@@ -7,6 +7,7 @@ pub mod audit;
 pub mod authentication;
 pub mod authorization;
 mod bootstrap;
+pub mod checks;
 mod compact;
 mod config_file;
 pub mod exchange;
@@ -66,11 +67,9 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         Registry::new(catalog, backend.clone(), cache.clone(), config.admission, config.ranges, config.event_ttl);
 
     let mut health = Health::unbound();
-    let filled = cache.clone();
-    health.ready_when("watch-cache", move || match filled.is_ready() {
-        true => Ok(()),
-        false => Err("the watch cache is being filled from etcd".into()),
-    });
+    let hooks = Arc::default();
+    let rbac = config.rbac.clone();
+    checks::register(&mut health, backend.clone(), cache.clone(), rbac, &hooks, token.clone());
     let address = SocketAddr::new(config.advertise, config.port);
     let (authentication, issuer) = match config.authentication.build(&registry) {
         Ok(built) => built,
@@ -81,7 +80,8 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         Rest::new(registry.clone(), authentication, config.authorization, issuer, config.kubelet_tls, health, address)
             .with_filters(config.filters),
     );
-    let bootstrap = Bootstrap { registry: registry.clone(), service_ip, address: config.advertise, port: config.port };
+    let (address, port) = (config.advertise, config.port);
+    let bootstrap = Bootstrap { registry: registry.clone(), service_ip, address, port, hooks };
     let ready = cache.clone();
     let boot_token = token.clone();
     supervisor.spawn("bootstrap", async move {

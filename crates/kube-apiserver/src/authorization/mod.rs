@@ -19,11 +19,11 @@ pub use webhook::WebhookAuthorizer;
 /// Who is in it may do everything, whatever the mode.
 const PRIVILEGED: &str = "system:masters";
 /// Served to everybody: what probes and version checks ask (upstream's `--authorization-always-allow-paths`, and what every user may
-/// see there).
-const OPEN: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
+/// see there). A check by its name is not, as it says why it fails.
+const OPEN: [&str; 5] = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
 
 pub fn is_open(path: &str) -> bool {
-    OPEN.iter().any(|open| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    OPEN.contains(&path)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn only_whole_paths_are_open() {
         for (path, open) in
-            [("/healthz", true), ("/readyz/etcd", true), ("/healthzz", false), ("/versions", false), ("/api", false)]
+            [("/healthz", true), ("/readyz/etcd", false), ("/healthzz", false), ("/versions", false), ("/api", false)]
         {
             assert_eq!(is_open(path), open, "{path}");
         }

@@ -98,6 +98,11 @@ impl Rbac {
         self.read().rules(user, namespace).cloned().collect()
     }
 
+    /// Roles and bindings are known: who is not allowed something now is not.
+    pub fn is_ready(&self) -> bool {
+        self.read().is_whole()
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Policy> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }

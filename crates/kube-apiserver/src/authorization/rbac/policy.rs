@@ -42,6 +42,8 @@ pub struct Policy {
     roles: HashMap<Key, Arc<[PolicyRule]>>,
     by_subject: HashMap<Subject, Vec<Binding>>,
     subjects_of: HashMap<Key, Vec<Subject>>,
+    /// The kinds that were listed once, a bit each.
+    listed: u8,
 }
 
 impl Policy {
@@ -78,6 +80,7 @@ impl Policy {
 
     /// Forgets the roles, or the bindings, of the cluster or of namespaces: a list follows that tells them all.
     pub fn forget(&mut self, roles: bool, cluster: bool) {
+        self.listed |= 1 << (2 * u8::from(roles) + u8::from(cluster));
         if roles {
             self.roles.retain(|(namespace, _), _| namespace.is_empty() != cluster);
             return;
@@ -86,6 +89,11 @@ impl Policy {
         for key in keys {
             self.set_binding(key, None);
         }
+    }
+
+    /// All four kinds were told.
+    pub fn is_whole(&self) -> bool {
+        self.listed == 0b1111
     }
 
     /// The binding by which a request is allowed.
