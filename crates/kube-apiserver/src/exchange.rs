@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use api::catalog::Catalog;
 use api::status::Status;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -14,6 +15,8 @@ use serde_json::{Value, json};
 use crate::attributes::{Attributes, User};
 use crate::audit::{self, AUDIT_ID, Audit, Record, Stage, Trail};
 use crate::limits::{Limits, Permit, TOO_MANY, TooMany};
+use crate::metrics::{DryRun, Measured, Requests};
+use crate::rest::is_apply;
 use crate::server::Body;
 
 /// What every request passes.
@@ -21,6 +24,8 @@ use crate::server::Body;
 pub struct Filters {
     pub audit: Option<Arc<Audit>>,
     pub limits: Limits,
+    /// What is counted of them.
+    pub requests: Arc<Requests>,
 }
 
 /// What is known of a request before it is known what it asks for.
@@ -40,6 +45,7 @@ impl Arrival {
 }
 
 pub struct Exchange {
+    measured: Measured,
     record: Option<Arc<Record>>,
     permit: Option<Permit>,
     long: bool,
@@ -50,13 +56,31 @@ pub struct Exchange {
 
 impl Exchange {
     /// As whoever was authenticated asks for it. The attributes carry the trail from now on.
-    pub fn begin(filters: &Filters, arrival: &Arrival, attributes: &mut Attributes, headers: &HeaderMap) -> Self {
+    pub fn begin(
+        filters: &Filters,
+        catalog: &Catalog,
+        arrival: &Arrival,
+        attributes: &mut Attributes,
+        headers: &HeaderMap,
+        dry_run: DryRun,
+    ) -> Self {
         let record = filters
             .audit
             .as_ref()
             .and_then(|audit| audit.begin(&arrival.id, attributes, &arrival.uri, headers, arrival.peer));
         attributes.trail = Trail::new(record.clone());
-        Self { record, permit: None, long: attributes.is_long_running(), answered: false, over: false }
+        let measured = filters.requests.begin(catalog, attributes, is_apply(headers), dry_run);
+        let mut exchange = Self { measured, record, permit: None, long: false, answered: false, over: false };
+        if attributes.is_long_running() {
+            exchange.long_running();
+        }
+        exchange
+    }
+
+    /// It goes on for as long as the client likes.
+    fn long_running(&mut self) {
+        self.long = true;
+        self.measured.long();
     }
 
     pub fn received(&self) {
@@ -89,6 +113,7 @@ impl Exchange {
             record.status(json!({"metadata": {}, "message": attempted(headers), "code": code.as_u16()}));
             record.write(Stage::ResponseStarted);
         }
+        self.measured.code = code.as_u16();
         self.over = true;
     }
 
@@ -105,6 +130,7 @@ impl Exchange {
 
     fn answered(&mut self, code: StatusCode) {
         self.answered = true;
+        self.measured.code = code.as_u16();
         if let Some(record) = &self.record {
             record.code(code);
             if self.long && !self.over {
@@ -118,6 +144,7 @@ impl Exchange {
         let response = with_id(response, id);
         self.answered(response.status());
         if let Body::Full(bytes) = response.body() {
+            self.measured.sent = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
             if let Some(record) = &self.record {
                 let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 record.response(content_type.unwrap_or(""), bytes.as_deref().unwrap_or(&[]));
@@ -211,6 +238,7 @@ pub struct Followed {
 
 impl Followed {
     pub fn sent(&mut self, chunk: &Bytes) {
+        self.exchange.measured.sent += chunk.len() as u64;
         match &mut self.collected {
             Some(bytes) if bytes.len() + chunk.len() <= audit::MAX_ANSWER => bytes.extend_from_slice(chunk),
             // Too large to be told of.
@@ -260,11 +288,11 @@ impl Call {
 
     /// An exchange of this call, or of a part of it: of a stream each is a request by itself, but for its place among those in flight, as the
     /// stream bounds them.
-    pub fn start(&self, filters: &Filters, attributes: &mut Attributes) -> Exchange {
+    pub fn start(&self, filters: &Filters, catalog: &Catalog, attributes: &mut Attributes) -> Exchange {
         if let Some(by) = &self.by {
             attributes.user = by.clone();
         }
-        let exchange = Exchange::begin(filters, &self.arrival, attributes, &self.headers);
+        let exchange = Exchange::begin(filters, catalog, &self.arrival, attributes, &self.headers, DryRun::No);
         exchange.received();
         attributes.user = self.user.clone();
         if let (Some(_), Some(record)) = (&self.by, exchange.record()) {
@@ -275,9 +303,17 @@ impl Call {
 
     /// The call as a whole, which ends with its answer. `long`: it goes on for as long as the client likes, whatever its attributes say.
     /// `Err`: there are too many.
-    pub fn begin(&self, filters: &Filters, attributes: &mut Attributes, long: bool) -> Result<(), Status> {
-        let mut exchange = self.start(filters, attributes);
-        exchange.long |= long;
+    pub fn begin(
+        &self,
+        filters: &Filters,
+        catalog: &Catalog,
+        attributes: &mut Attributes,
+        long: bool,
+    ) -> Result<(), Status> {
+        let mut exchange = self.start(filters, catalog, attributes);
+        if long {
+            exchange.long_running();
+        }
         let entered = exchange.enter(&filters.limits, attributes);
         if let (Err(status), Some(record)) = (&entered, exchange.record()) {
             record.refused(status);

@@ -250,7 +250,7 @@ impl Flags {
             return Err(FlagError::new("enable-priority-and-fairness", "true", why).into());
         }
         let limits = Limits::new(self.max_requests_inflight, self.max_mutating_requests_inflight);
-        let filters = Filters { audit: self.audit.check()?, limits };
+        let filters = Filters { audit: self.audit.check()?, limits, ..Filters::default() };
         let read = |flag: &str, path: &PathBuf| {
             std::fs::read(path).map_err(|e| FlagError::new(flag, path.display(), format!("can't be read: {e}")))
         };

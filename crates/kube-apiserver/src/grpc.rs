@@ -9,6 +9,7 @@ use api::selector::{FieldSelector, Selector};
 use api::status::Status;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use prometheus_client::metrics::counter::Counter;
 use rpc::resource::{
     ApiResource, DeleteRequest, DiscoverRequest, Discovery, ListBatch, ListRequest, Object, PatchRequest, PodBinding,
     PodBindingResult, Resource, WatchBatch, WatchEvent, WatchRequest, WriteRequest, patch_request,
@@ -56,7 +57,7 @@ impl Grpc {
     ) -> Result<(Context, Target, Option<&'static Subresource>), tonic::Status> {
         let resource = resource.ok_or_else(|| tonic::Status::invalid_argument("resource: required"))?;
         let mut attributes = Attributes::of_call(caller.call.user.clone(), verb, &resource);
-        caller.call.begin(&self.filters, &mut attributes, caller.stream).map_err(status)?;
+        caller.call.begin(&self.filters, &self.registry.catalog(), &mut attributes, caller.stream).map_err(status)?;
         self.authorization.check(&attributes).await.map_err(status)?;
         let about = attributes.resource.as_ref().ok_or_else(|| status(Status::no_such_resource()))?;
         let target = self.registry.target_of(about).map_err(status)?;
@@ -203,7 +204,7 @@ impl Resources for Grpc {
     async fn discover(&self, request: Request<DiscoverRequest>) -> Reply<Self::DiscoverStream> {
         let caller = caller(&request)?;
         let mut attributes = Attributes { verb: "get".into(), path: "/apis".into(), ..Attributes::default() };
-        caller.call.begin(&self.filters, &mut attributes, true).map_err(status)?;
+        caller.call.begin(&self.filters, &self.registry.catalog(), &mut attributes, true).map_err(status)?;
         self.authorization.check(&attributes).await.map_err(status)?;
         Ok(Response::new(Box::pin(self.registry.catalogs().map(|catalog| Ok(discovery(&catalog))))))
     }
@@ -255,8 +256,11 @@ impl Resources for Grpc {
             }
             (batches, watcher)
         };
+        let initial_count = initial.iter().map(|batch| batch.events.len() as u64).sum();
         let first = futures::stream::iter(initial.into_iter().map(Ok));
-        Ok(Response::new(Box::pin(first.chain(changes(watcher)))))
+        let sent = self.filters.requests.watch_events(target.form());
+        sent.inc_by(initial_count);
+        Ok(Response::new(Box::pin(first.chain(changes(watcher, sent)))))
     }
 
     async fn create(&self, request: Request<WriteRequest>) -> Reply<Object> {
@@ -380,7 +384,7 @@ async fn bind(registry: &Registry, filters: &Filters, call: &Call, binding: &Pod
         ..Resource::default()
     };
     let mut attributes = Attributes::of_call(call.user.clone(), "create", &resource);
-    let exchange = call.start(filters, &mut attributes);
+    let exchange = call.start(filters, &registry.catalog(), &mut attributes);
     let context = Context::new(attributes, false);
     let result = registry.bind(&context, &pod, &binding.node, &binding.uid, None).await;
     exchange.end(&result);
@@ -401,16 +405,17 @@ fn missed(watcher: &mut Watcher) -> Result<Vec<WatchBatch>, tonic::Status> {
     }
 }
 
-fn changes(watcher: Watcher) -> impl Stream<Item = Result<WatchBatch, tonic::Status>> + Send {
-    futures::stream::unfold(Some(watcher), |watcher| async move {
-        let mut watcher = watcher?;
+fn changes(watcher: Watcher, sent: Counter) -> impl Stream<Item = Result<WatchBatch, tonic::Status>> + Send {
+    futures::stream::unfold(Some((watcher, sent)), |state| async move {
+        let (mut watcher, sent) = state?;
         let events = match watcher.next(WATCH_BATCH).await {
             Ok(events) => events,
             // The client watches again, from where it is, and lists anew if that has expired.
             Err(ended) => return Some((Err(tonic::Status::unavailable(ended.to_string())), None)),
         };
         let revision = events.last().map_or(0, |(_, last)| last.revision);
-        Some((Ok(batch(events, revision, true)), Some(watcher)))
+        sent.inc_by(events.len() as u64);
+        Some((Ok(batch(events, revision, true)), Some((watcher, sent))))
     })
 }
 

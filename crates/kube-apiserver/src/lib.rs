@@ -17,6 +17,7 @@ mod grpc;
 pub mod https;
 mod kubelet;
 pub mod limits;
+pub mod metrics;
 pub mod registry;
 pub mod request;
 pub mod rest;
@@ -31,6 +32,7 @@ use storage::{Backend, Cache, Etcd};
 
 use crate::bootstrap::Bootstrap;
 use crate::flags::{Config, Flags};
+use crate::metrics::MeasuredBackend;
 use crate::registry::Registry;
 use crate::rest::Rest;
 use crate::server::Server;
@@ -54,10 +56,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
-    let backend: Arc<dyn Backend> = match Etcd::new(config.etcd).await {
-        Ok(etcd) => etcd,
+    let measured = match Etcd::new(config.etcd).await {
+        Ok(etcd) => MeasuredBackend::new(etcd),
         Err(error) => return daemon::fail(format_args!("--etcd-servers: {error}")),
     };
+    let backend: Arc<dyn Backend> = Arc::new(measured.clone());
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
     let catalog = config.catalog;
@@ -67,19 +70,25 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         Registry::new(catalog, backend.clone(), cache.clone(), config.admission, config.ranges, config.event_ttl);
 
     let mut health = Health::unbound();
+    health.registry().register_collector(Box::new(measured));
     let hooks = Arc::default();
     let rbac = config.rbac.clone();
     checks::register(&mut health, backend.clone(), cache.clone(), rbac, &hooks, token.clone());
     let address = SocketAddr::new(config.advertise, config.port);
-    let (authentication, issuer) = match config.authentication.build(&registry) {
+    let identities = match config.authentication.build(&registry) {
         Ok(built) => built,
         Err(error) => return daemon::fail(error),
     };
     let audit = config.filters.audit.clone();
-    let rest = Arc::new(
-        Rest::new(registry.clone(), authentication, config.authorization, issuer, config.kubelet_tls, health, address)
-            .with_filters(config.filters),
-    );
+    let rest = Arc::new(Rest::new(
+        registry.clone(),
+        identities,
+        config.authorization,
+        config.kubelet_tls,
+        health,
+        address,
+        config.filters,
+    ));
     let (address, port) = (config.advertise, config.port);
     let bootstrap = Bootstrap { registry: registry.clone(), service_ip, address, port, hooks };
     let ready = cache.clone();

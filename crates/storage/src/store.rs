@@ -53,6 +53,16 @@ pub struct List {
     pub entries: Vec<Arc<Entry>>,
 }
 
+/// How a store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub objects: usize,
+    /// Everything up to here is in it.
+    pub revision: i64,
+    /// Changes that it was told of since it was made.
+    pub events: u64,
+}
+
 /// A handle for the objects of one kind.
 #[derive(Clone)]
 pub struct Store(pub(crate) Arc<Inner>);
@@ -142,6 +152,12 @@ impl Store {
             ready.map_err(|_| CacheError::NotReady)?;
         }
         Ok(())
+    }
+
+    pub fn figures(&self) -> Figures {
+        let objects = self.0.objects();
+        let events = self.0.recent().ring.end();
+        Figures { objects: objects.by_key.len(), revision: self.0.progress.revision().max(objects.revision), events }
     }
 
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {

@@ -34,13 +34,13 @@ use crate::authorization::{self, Authorization};
 use crate::exchange::{Arrival, Exchange, Filters, with_id};
 use crate::kubelet::Kubelets;
 use crate::limits::TOO_MANY;
+use crate::metrics::{CacheMetrics, DryRun, RequestMetrics};
 use crate::registry::{Context, Registry};
 use crate::request::Query;
 use crate::server::Body;
 
 pub use api::patch::Patch;
-use apply::is_apply;
-pub(crate) use apply::manager_of;
+pub(crate) use apply::{is_apply, manager_of};
 use codec::respond;
 pub use codec::{Media, in_version};
 use components::Components;
@@ -67,6 +67,7 @@ pub struct Rest {
     /// Told to clients that ask where the API is.
     address: SocketAddr,
     panics: Counter,
+    pub(crate) tls_errors: Counter,
     pub(crate) filters: Filters,
 }
 
@@ -93,16 +94,29 @@ impl Rest {
     /// `kubelet_tls`: how this server shows itself to kubelets; without it there are no logs.
     pub fn new(
         registry: Arc<Registry>,
-        authentication: Authentication,
+        (authentication, issuer): (Authentication, Option<Issuer>),
         authorization: Authorization,
-        issuer: Option<Issuer>,
         kubelet_tls: Option<ClientTls>,
         mut health: daemon::Health,
         address: SocketAddr,
+        filters: Filters,
     ) -> Self {
         let panics = Counter::default();
         let help = "Requests that ended in a panic of their handler; each was answered with 500";
-        health.registry().register("apiserver_request_panics", help, panics.clone());
+        let metrics = health.registry();
+        metrics.register("apiserver_request_panics", help, panics.clone());
+        authentication.register(metrics);
+        authorization.register(metrics);
+        registry.admission().register(metrics);
+        metrics.register_collector(Box::new(CacheMetrics(registry.clone())));
+        metrics.register_collector(Box::new(RequestMetrics(filters.requests.clone())));
+        filters.limits.register(metrics);
+        if let Some(audit) = &filters.audit {
+            audit.register(metrics);
+        }
+        let tls_errors = Counter::default();
+        let help = "Number of requests dropped with 'TLS handshake error from' error";
+        metrics.register("apiserver_tls_handshake_errors", help, tls_errors.clone());
         Self {
             registry,
             authentication,
@@ -113,16 +127,9 @@ impl Rest {
             health,
             address,
             panics,
-            filters: Filters::default(),
+            tls_errors,
+            filters,
         }
-    }
-
-    /// What requests pass, instead of no audit and the usual limits.
-    pub fn with_filters(mut self, filters: Filters) -> Self {
-        if let Some(audit) = &filters.audit {
-            audit.register(self.health.registry());
-        }
-        Self { filters, ..self }
     }
 
     /// Asks the members of the control plane at these addresses how they are, instead of at those where they are by default.
@@ -184,9 +191,12 @@ impl Rest {
         };
         let query = Query::parse(parts.uri.query());
         let attributes = Attributes::of_request(user, &parts.method, parts.uri.path(), &query);
-        let mut attributes = attributes.in_catalog(&self.registry.catalog(), &query);
+        let catalog = self.registry.catalog();
+        let mut attributes = attributes.in_catalog(&catalog, &query);
         let arrival = Arrival::new(&self.filters, &parts.uri, &parts.headers, peer);
-        let mut exchange = Exchange::begin(&self.filters, &arrival, &mut attributes, &parts.headers);
+        let dry_run = DryRun::of(query.list("dryRun"));
+        let headers = &parts.headers;
+        let mut exchange = Exchange::begin(&self.filters, &catalog, &arrival, &mut attributes, headers, dry_run);
         let mut request = Request {
             attributes,
             method: parts.method,

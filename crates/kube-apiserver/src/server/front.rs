@@ -14,6 +14,7 @@ use crate::attributes::{Attributes, User};
 use crate::authentication::impersonate;
 use crate::exchange::{Arrival, Call, Exchange, with_id};
 use crate::grpc::Grpc;
+use crate::metrics::DryRun;
 use crate::request::Query;
 use crate::rest::Rest;
 
@@ -65,7 +66,8 @@ impl Front {
             let known = user.is_some();
             let (user, path) = (user.unwrap_or_default(), parts.uri.path());
             let mut attributes = Attributes::of_request(user, &parts.method, path, &Query::default());
-            let exchange = Exchange::begin(filters, &arrival, &mut attributes, headers);
+            let catalog = self.rest.registry.catalog();
+            let exchange = Exchange::begin(filters, &catalog, &arrival, &mut attributes, headers, DryRun::No);
             if known {
                 return exchange.answer_call(id.clone(), response);
             }

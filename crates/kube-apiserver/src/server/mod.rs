@@ -68,8 +68,14 @@ impl Server {
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.tls.acceptor().accept(stream)).await;
         let stream = match handshake {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!("TLS handshake: {error}"),
-            Err(_) => return tracing::debug!("TLS handshake: too slow"),
+            Ok(Err(error)) => {
+                self.rest.tls_errors.inc();
+                return tracing::debug!("TLS handshake: {error}");
+            }
+            Err(_) => {
+                self.rest.tls_errors.inc();
+                return tracing::debug!("TLS handshake: too slow");
+            }
         };
         let certificate = peer_identity(stream.get_ref().1.peer_certificates()).map(Authentication::of_certificate);
         let peer = stream.get_ref().0.peer_addr().ok().map(|address| address.ip());

@@ -10,7 +10,6 @@ use kube_apiserver::admission::{Admission, Attempt, Configuration, Plugin};
 use kube_apiserver::audit::{Audit, Log, Policy, Rotation};
 use kube_apiserver::authorization::{Authorization, Rbac};
 use kube_apiserver::exchange::Filters;
-use kube_apiserver::limits::Limits;
 use rpc::resource::{PodBinding, Resource, WriteRequest};
 use serde_json::{Value, json};
 
@@ -36,7 +35,7 @@ async fn audited_with(rules: &str, authorization: Authorization, admission: Admi
     std::fs::write(&policy, format!("apiVersion: audit.k8s.io/v1\nkind: Policy\n{rules}")).unwrap();
     let log = Log::open(&folder.path().join("log/audit.log"), Rotation::default()).unwrap();
     let audit = Audit::new(Policy::read(&policy).unwrap(), log);
-    let filters = Filters { audit: Some(audit.clone()), limits: Limits::default() };
+    let filters = Filters { audit: Some(audit.clone()), ..Filters::default() };
     let api = Api::start_filtered(authorization, admission, filters).await;
     Audited { api, audit, folder }
 }

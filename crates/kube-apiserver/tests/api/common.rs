@@ -17,6 +17,7 @@ use kube_apiserver::authentication::{
 };
 use kube_apiserver::authorization::{AlwaysAllow, Authorization, Rbac};
 use kube_apiserver::exchange::Filters;
+use kube_apiserver::metrics::MeasuredBackend;
 use kube_apiserver::registry::{Ranges, Registry};
 use kube_apiserver::rest::Rest;
 use kube_apiserver::server::{Body, Front};
@@ -69,7 +70,12 @@ fn user(name: &str, groups: &[&str]) -> Arc<User> {
 }
 
 /// What serves a registry.
-pub fn rest(registry: &Arc<Registry>, authorization: Authorization) -> Rest {
+pub fn rest(
+    registry: &Arc<Registry>,
+    authorization: Authorization,
+    filters: Filters,
+    measured: Option<MeasuredBackend>,
+) -> Rest {
     let key = include_bytes!("service-account.key");
     let audiences = vec![ISSUER.to_owned()];
     let issuer = Issuer {
@@ -92,9 +98,12 @@ pub fn rest(registry: &Arc<Registry>, authorization: Authorization) -> Rest {
         Arc::new(BootstrapTokens { registry: registry.clone() }),
     ];
     let authentication = Authentication::new(methods, audiences, false);
-    let health = daemon::Health::unbound();
+    let mut health = daemon::Health::unbound();
+    if let Some(measured) = measured {
+        health.registry().register_collector(Box::new(measured));
+    }
     let address = "127.0.0.1:6443".parse().unwrap();
-    Rest::new(registry.clone(), authentication, authorization, Some(issuer), None, health, address)
+    Rest::new(registry.clone(), (authentication, Some(issuer)), authorization, None, health, address, filters)
 }
 
 pub fn everything() -> Authorization {
@@ -126,13 +135,14 @@ impl Api {
 
     /// With something else that every request passes.
     pub async fn start_filtered(authorization: Authorization, admission: Admission, filters: Filters) -> Self {
-        let backend = Memory::new();
+        let measured = MeasuredBackend::new(Memory::new());
+        let backend = Arc::new(measured.clone());
         let catalog = Catalog::builtin();
         let cache = Cache::start(backend.clone());
         let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
         let registry = Registry::new(catalog, backend, cache.clone(), admission, ranges, 3600);
         cache.ready().await;
-        let rest = Arc::new(rest(&registry, authorization).with_filters(filters));
+        let rest = Arc::new(rest(&registry, authorization, filters, Some(measured)));
         let api = Self { registry, rest, user: user("admin", &["system:masters"]) };
         for name in api::strategy::SYSTEM_NAMESPACES {
             let namespace = json!({"metadata": {"name": name}});

@@ -44,7 +44,7 @@ impl Plugin for Waits {
 async fn who_comes_when_all_places_are_taken_is_told_to_come_again() {
     let slow = Arc::new(Slow::default());
     let admission = Admission::of(vec![Arc::new(Waits(slow.clone()))]);
-    let filters = Filters { audit: None, limits: Limits::new(1, 1) };
+    let filters = Filters { limits: Limits::new(1, 1), ..Filters::default() };
     let api = Api::start_filtered(everything(), admission, filters).await;
     let ann = api.by("ann", &[]);
     let path = "/api/v1/namespaces/default/configmaps";
@@ -82,7 +82,7 @@ async fn who_comes_when_all_places_are_taken_is_told_to_come_again() {
 
 #[tokio::test]
 async fn long_requests_take_no_place_and_answers_keep_theirs_until_they_are_sent() {
-    let filters = Filters { audit: None, limits: Limits::new(1, 1) };
+    let filters = Filters { limits: Limits::new(1, 1), ..Filters::default() };
     let api = Api::start_filtered(everything(), Admission::default(), filters).await;
     let ann = api.by("ann", &[]);
     let get = async |path: &str| ann.answer(Request::builder().uri(path), &Value::Null).await;

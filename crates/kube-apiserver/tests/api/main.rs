@@ -7,6 +7,7 @@ mod common;
 mod components;
 mod hostile;
 mod limits;
+mod metrics;
 mod others;
 mod parts;
 mod policies;
