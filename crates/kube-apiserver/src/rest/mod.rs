@@ -9,6 +9,7 @@ mod lists;
 mod logs;
 mod negotiate;
 mod objects;
+mod openapi;
 mod options;
 mod pretty;
 mod reviews;
@@ -47,6 +48,7 @@ use components::Components;
 pub use decode::{Expected, FieldValidation, fit, read};
 pub use negotiate::failure;
 use negotiate::refusal;
+use openapi::OpenApi;
 
 /// As upstream: what etcd takes, and then some for patches.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -63,6 +65,7 @@ pub struct Rest {
     issuer: Option<Issuer>,
     kubelets: Kubelets,
     components: Components,
+    openapi: OpenApi,
     health: daemon::Health,
     /// Told to clients that ask where the API is.
     address: SocketAddr,
@@ -124,6 +127,7 @@ impl Rest {
             issuer,
             kubelets: Kubelets::new(kubelet_tls, address.ip()),
             components: Components::default(),
+            openapi: OpenApi::default(),
             health,
             address,
             panics,

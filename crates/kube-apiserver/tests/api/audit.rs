@@ -231,6 +231,9 @@ async fn panics_are_told() {
     assert_eq!(status["code"], 500);
     let events = audited.ask(&audited.api, "two", "POST", CONFIG_MAPS, config_map("b")).await;
     assert_eq!(stages(&events), ["RequestReceived", "ResponseComplete"]);
+    let metrics = audited.api.answer(Request::builder().uri("/metrics"), &Value::Null).await;
+    let metrics = metrics.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&metrics).contains("apiserver_request_panics_total 1\n"));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod components;
 mod hostile;
 mod limits;
 mod metrics;
+mod openapi;
 mod others;
 mod parts;
 mod policies;

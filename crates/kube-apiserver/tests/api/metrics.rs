@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use daemon::tls::{ClientAuth, HTTP, KeyPair, ServerTls, Source};
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use kube_apiserver::admission::Configuration;
@@ -10,12 +11,14 @@ use kube_apiserver::audit::{Audit, Log, Policy, Rotation};
 use kube_apiserver::authorization::Rbac;
 use kube_apiserver::exchange::Filters;
 use kube_apiserver::limits::Limits;
+use kube_apiserver::server::Server;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
 
 use crate::common::{Api, WITHOUT_CONTROLLERS, everything, plugins};
 
-/// The families that only grow when something goes wrong that can't be made to happen in here: those have tests of their own beside the code.
-/// `apiserver_audit_error`: the disk is full. `apiserver_request_panics`: tests of audit. `apiserver_tls_handshake_errors`: there is no TLS here.
+/// The families that count what goes wrong, and have tests of their own: beside the audit log, among those of audit, and below.
 const OTHERWHERE: [&str; 3] = ["apiserver_audit_error", "apiserver_request_panics", "apiserver_tls_handshake_errors"];
 
 async fn scrape(api: &Api) -> String {
@@ -125,4 +128,34 @@ async fn calls_over_grpc_are_counted_as_requests() {
     let (code, body) = api.call_for("GET", "/livez/ping", ("", "text/plain"), b"").await;
     assert_eq!((code, body.as_slice()), (200, &b"ok"[..]));
     assert_eq!(api.call_for("GET", "/livez/none", ("", "text/plain"), b"").await.0, 404);
+}
+
+#[tokio::test]
+async fn handshakes_that_fail_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        Source::file("test", path)
+    };
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let pair = KeyPair::new(file("crt", own.cert.pem()), file("key", own.signing_key.serialize_pem()));
+    let tls = ServerTls::new(pair, ClientAuth::Optional(file("ca", own.cert.pem())), HTTP).unwrap();
+    let api = Api::start().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let (address, token) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let serving = tokio::spawn(Server { rest: api.rest.clone(), tls }.serve(listener, token.clone()));
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    // The server closes it.
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+    let told = async {
+        while !scrape(&api).await.contains("apiserver_tls_handshake_errors_total 1\n") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), told).await.unwrap();
+    token.cancel();
+    serving.await.unwrap().unwrap();
 }
