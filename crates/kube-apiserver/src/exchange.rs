@@ -9,6 +9,7 @@ use api::status::Status;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -39,7 +40,8 @@ pub struct Arrival {
 
 impl Arrival {
     pub fn new(filters: &Filters, uri: &http::Uri, headers: &HeaderMap, peer: Option<IpAddr>) -> Self {
-        let uri = if filters.audit.is_some() { uri.to_string() } else { String::new() };
+        // Over HTTP/2 the URI names the host as well.
+        let uri = filters.audit.as_ref().and_then(|_| uri.path_and_query()).map_or("", PathAndQuery::as_str).to_owned();
         Self { id: audit::identifier(headers), uri, peer }
     }
 }

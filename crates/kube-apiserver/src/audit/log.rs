@@ -42,6 +42,7 @@ pub struct Log {
     queued: Arc<AtomicUsize>,
     errors: Family<Label, Counter>,
     lost: Counter,
+    overrun: LogOnce,
 }
 
 type Label = [(&'static str, &'static str); 1];
@@ -66,7 +67,7 @@ impl Log {
         let (queued, lost) = (Arc::new(AtomicUsize::new(0)), errors.get_or_create(&[("plugin", "log")]).clone());
         let writer = Writer { output, queued: queued.clone(), lost: lost.clone() };
         std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&receiver))?;
-        Ok(Self { sender, queued, errors, lost })
+        Ok(Self { sender, queued, errors, lost, overrun: LogOnce::new() })
     }
 
     /// Never waits.
@@ -77,6 +78,9 @@ impl Log {
         {
             self.queued.fetch_sub(size, Ordering::Relaxed);
             self.lost.inc();
+            self.overrun.trouble(
+                "--audit-log-path: events are lost, as more come than can be written: apiserver_audit_error_total",
+            );
         }
     }
 

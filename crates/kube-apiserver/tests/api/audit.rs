@@ -180,7 +180,8 @@ async fn refusals_and_impersonations_are_told() {
 #[tokio::test]
 async fn who_is_nobody_is_told_once() {
     let audited = audited("rules: [{level: RequestResponse}]").await;
-    let request = Request::builder().uri(CONFIG_MAPS).header("audit-id", "one").header("authorization", "Bearer other");
+    let request = Request::builder().uri(format!("https://server:6443{CONFIG_MAPS}?limit=1")).header("audit-id", "one");
+    let request = request.header("authorization", "Bearer other");
     let request = request.header("x-forwarded-for", "10.1.2.3").body(Full::new(bytes::Bytes::new())).unwrap();
     let peer = Some("10.0.0.7".parse().unwrap());
     let response = audited.api.rest.receive(None, peer, request).await;
@@ -189,6 +190,7 @@ async fn who_is_nobody_is_told_once() {
     assert_eq!(stages(&events), ["ResponseStarted"]);
     assert_eq!(events[0]["responseStatus"]["message"], "Authentication failed, attempted: bearer");
     assert_eq!(events[0]["sourceIPs"], json!(["10.1.2.3", "10.0.0.7"]));
+    assert_eq!(events[0]["requestURI"], format!("{CONFIG_MAPS}?limit=1"));
 }
 
 #[tokio::test]
