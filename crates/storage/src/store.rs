@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub struct Figures {
     pub revision: i64,
     /// Changes that it was told of since it was made.
     pub events: u64,
+    /// Watches that ended because they were too slow.
+    pub overtaken: u64,
 }
 
 /// A handle for the objects of one kind.
@@ -77,6 +80,7 @@ pub(crate) struct Inner {
     /// The ring's position up to which watchers were woken.
     pub(crate) pulse: watch::Sender<u64>,
     filled: watch::Sender<bool>,
+    pub(crate) overtaken: AtomicU64,
 }
 
 #[derive(Default)]
@@ -123,6 +127,7 @@ impl Store {
             recent: RwLock::default(),
             pulse: watch::Sender::new(0),
             filled: watch::Sender::new(false),
+            overtaken: AtomicU64::new(0),
         }))
     }
 
@@ -157,7 +162,12 @@ impl Store {
     pub fn figures(&self) -> Figures {
         let objects = self.0.objects();
         let events = self.0.recent().ring.end();
-        Figures { objects: objects.by_key.len(), revision: self.0.progress.revision().max(objects.revision), events }
+        Figures {
+            objects: objects.by_key.len(),
+            revision: self.0.progress.revision().max(objects.revision),
+            events,
+            overtaken: self.0.overtaken.load(Relaxed),
+        }
     }
 
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {

@@ -183,7 +183,11 @@ impl Collector for CacheMetrics {
         family(&mut encoder, ("apiserver_watch_cache_resource_version", help, MetricType::Gauge), revisions)?;
         let help = "Counter of events received in watch cache broken by resource type";
         let events = two().map(|(labels, figures)| (labels, ConstCounter::new(figures.events)));
-        family(&mut encoder, ("apiserver_watch_cache_events_received", help, MetricType::Counter), events)
+        family(&mut encoder, ("apiserver_watch_cache_events_received", help, MetricType::Counter), events)?;
+        let help = "Counter of watchers closed due to unresponsiveness broken by resource type";
+        let ended = two().filter(|(_, figures)| figures.overtaken > 0);
+        let ended = ended.map(|(labels, figures)| (labels, ConstCounter::new(figures.overtaken)));
+        family(&mut encoder, ("apiserver_terminated_watchers", help, MetricType::Counter), ended)
     }
 }
 
