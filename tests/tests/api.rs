@@ -529,6 +529,9 @@ fn a_flag_that_cannot_be_used_is_one_line_before_anything_is_bound() {
         ("service-node-port-range", "9-1".into()),
         ("authorization-mode", "Sometimes".into()),
         ("event-ttl", "soon".into()),
+        ("audit-policy-file", "/nope.yaml".into()),
+        ("enable-priority-and-fairness", "true".into()),
+        ("max-requests-inflight", "-1".into()),
     ] {
         let said = run(Command::new(&program).args(replaced(flag, &value))).refused();
         assert_eq!(said.trim().lines().count(), 1, "{flag}={value}: {said}");

@@ -1,33 +1,32 @@
-//! The small plain HTTP listener of a daemon: `/healthz`, `/livez`, `/readyz`, `/metrics`, and what the daemon adds.
+//! The small plain HTTP listener of a daemon: `/healthz`, `/livez`, `/readyz` with each of their checks, `/metrics`, and what the daemon adds.
 //!
 //! It has no authentication, therefore its default address is loopback.
+mod checks;
+mod process;
+
 use std::{collections::BTreeMap, convert::Infallible, fmt, future::Future, pin::Pin, sync::Arc};
 
 use http_body_util::Full;
 pub use hyper::StatusCode;
 use hyper::{Method, Request, Response, body::Bytes, body::Incoming, header, service::service_fn};
 use hyper_util::rt::TokioIo;
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, gauge::ConstGauge},
-    registry::Registry,
-};
+use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+
+use checks::Checks;
+pub use checks::Probes;
+use process::ProcessMetrics;
 
 use crate::{FlagError, flags::ListenFlag};
 
 pub type Reply = Response<Full<Bytes>>;
 /// Answers a request to a route; it is given the query string.
 pub type Route = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
-/// `Err` says why the daemon is not ready.
-pub type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 pub struct Health {
     listener: Option<std::net::TcpListener>,
-    ready: Vec<(&'static str, Check)>,
-    live: Vec<(&'static str, Check)>,
+    checks: Checks,
     routes: BTreeMap<&'static str, Route>,
     registry: Registry,
 }
@@ -49,7 +48,7 @@ impl Health {
     pub fn unbound() -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessMetrics));
-        Self { listener: None, ready: Vec::new(), live: Vec::new(), routes: BTreeMap::new(), registry }
+        Self { listener: None, checks: Checks::default(), routes: BTreeMap::new(), registry }
     }
 
     /// The daemon's metrics are registered here.
@@ -57,14 +56,17 @@ impl Health {
         &mut self.registry
     }
 
-    /// Adds a condition of `/readyz`.
+    /// Adds a condition of `/readyz`. `Err` says why the daemon is not ready.
     pub fn ready_when(&mut self, name: &'static str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
-        self.ready.push((name, Box::new(check)));
+        self.check(Probes::READY, name, move || std::future::ready(check()));
     }
 
-    /// Adds a condition of `/healthz` and `/livez`.
-    pub fn live_when(&mut self, name: &'static str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
-        self.live.push((name, Box::new(check)));
+    /// Adds a condition of some of the paths, whose answer takes a while.
+    pub fn check<F>(&mut self, of: Probes, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.checks.add(of, name, Box::new(move || Box::pin(check())));
     }
 
     /// Adds a path of the daemon's own.
@@ -117,12 +119,13 @@ impl Health {
     /// What a GET of this path answers; for daemons that serve these paths on a listener of their own.
     pub async fn respond(&self, path: &str, query: &str) -> Reply {
         match path {
-            "/healthz" | "/livez" => verdict("healthz", &self.live, query),
-            "/readyz" => verdict("readyz", &self.ready, query),
             "/metrics" => self.metrics(),
             path => match self.routes.get(path) {
                 Some(route) => route(query.to_owned()).await,
-                None => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+                None => {
+                    let told = self.checks.respond(path, query).await;
+                    told.unwrap_or_else(|| text(StatusCode::NOT_FOUND, "404 page not found\n"))
+                }
             },
         }
     }
@@ -147,50 +150,6 @@ pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     reply
 }
 
-/// `ok`, or the list of checks with the failed ones, as upstream prints it.
-fn verdict(name: &str, checks: &[(&'static str, Check)], query: &str) -> Reply {
-    let results: Vec<_> = checks.iter().map(|(check, run)| (*check, run())).collect();
-    let failed = results.iter().any(|(_, result)| result.is_err());
-    if !failed && !query.split('&').any(|part| part == "verbose" || part.starts_with("verbose=")) {
-        return text(StatusCode::OK, "ok");
-    }
-    let mut body = String::new();
-    for (check, result) in &results {
-        match result {
-            Ok(()) => body += &format!("[+]{check} ok\n"),
-            Err(reason) => body += &format!("[-]{check} failed: {reason}\n"),
-        }
-    }
-    body += &format!("{name} check {}\n", if failed { "failed" } else { "passed" });
-    text(if failed { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }, body)
-}
-
-/// What the kernel knows of this process.
-#[derive(Debug)]
-struct ProcessMetrics;
-
-impl Collector for ProcessMetrics {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            line.split_whitespace().next()?.parse::<i64>().ok()
-        };
-        let open = std::fs::read_dir("/proc/self/fd").map(|entries| entries.count() as i64).ok();
-        for (name, help, value) in [
-            ("process_resident_memory_bytes", "Resident memory size in bytes", field("VmRSS").map(|kib| kib * 1024)),
-            ("process_virtual_memory_bytes", "Virtual memory size in bytes", field("VmSize").map(|kib| kib * 1024)),
-            ("process_threads", "Number of threads", field("Threads")),
-            ("process_open_fds", "Number of open file descriptors", open),
-        ] {
-            let Some(value) = value else { continue };
-            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            ConstGauge::new(value).encode(metric)?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
@@ -213,13 +172,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readiness_names_what_is_missing() {
+    async fn what_is_neither_a_check_nor_a_route_is_not_there() {
         let mut health = health();
-        health.ready_when("ping", || Ok(()));
-        assert_eq!(body(verdict("readyz", &health.ready, "")).await, "ok");
         health.ready_when("nodes", || Err("not listed yet".to_owned()));
-        let reply = verdict("readyz", &health.ready, "");
-        assert_eq!(reply.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(body(reply).await, "[+]ping ok\n[-]nodes failed: not listed yet\nreadyz check failed\n");
+        for (path, code) in
+            [("/readyz", 500), ("/readyz/nodes", 500), ("/livez", 200), ("/livez/nodes", 404), ("/x", 404)]
+        {
+            assert_eq!(health.respond(path, "").await.status().as_u16(), code, "{path}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
+use crate::audit::Trail;
 use crate::request::Query;
 
 /// Who asks, as authentication has found.
@@ -45,6 +46,8 @@ pub struct Attributes {
     pub path: String,
     /// `None`: the path is of no resource.
     pub resource: Option<ResourceAttributes>,
+    /// Who decides about the request leaves notes there.
+    pub trail: Trail,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +66,11 @@ pub struct ResourceAttributes {
 }
 
 impl Attributes {
+    /// What the server itself wants to know of a user's rights. It leaves no notes.
+    pub fn question(user: Arc<User>, verb: impl Into<Cow<'static, str>>, resource: ResourceAttributes) -> Self {
+        Self { user, verb: verb.into(), resource: Some(resource), ..Self::default() }
+    }
+
     /// Of a request over HTTP.
     pub fn of_request(user: Arc<User>, method: &Method, path: &str, query: &Query) -> Self {
         let path_of = |resource, verb: &'static str| Self {
@@ -70,6 +78,7 @@ impl Attributes {
             verb: verb.into(),
             path: path.to_owned(),
             resource,
+            trail: Trail::default(),
         };
         let Some((resource, old_watch)) = resource_of(path) else { return path_of(None, lower_case(method)) };
         let collection = resource.name.is_empty();
@@ -117,7 +126,22 @@ impl Attributes {
         let path = format!("{base}{scope}/{resource}{}", below.concat());
         let resource =
             ResourceAttributes { group, version, resource, namespace, name, subresource, rest: String::new() };
-        Self { user, verb: verb.into(), path, resource: Some(resource) }
+        Self { user, verb: verb.into(), path, resource: Some(resource), trail: Trail::default() }
+    }
+}
+
+/// Verbs and subresources of requests that go on for as long as the client likes (upstream's).
+const LONG_VERBS: [&str; 2] = ["watch", "proxy"];
+const LONG_SUBRESOURCES: [&str; 5] = ["attach", "exec", "proxy", "log", "portforward"];
+
+impl Attributes {
+    pub fn is_long_running(&self) -> bool {
+        let long = |about: &ResourceAttributes| LONG_SUBRESOURCES.contains(&about.subresource.as_str());
+        LONG_VERBS.contains(&&*self.verb) || self.resource.as_ref().is_some_and(long)
+    }
+
+    pub fn is_mutating(&self) -> bool {
+        !matches!(&*self.verb, "get" | "list" | "watch")
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::authorization::rbac;
+use crate::checks::Hooks;
 use crate::registry::{Context, Registry};
 
 /// What an end of the server waits for.
@@ -25,18 +26,21 @@ pub struct Bootstrap {
     /// Where this server can be reached.
     pub address: IpAddr,
     pub port: u16,
+    /// What is done is told there.
+    pub hooks: Arc<Hooks>,
 }
 
 impl Bootstrap {
     pub async fn run(self, token: CancellationToken) {
         let trouble = daemon::LogOnce::new();
-        // Roles are put back at each start only: who takes one away while the server runs means it.
-        let mut roles = false;
         loop {
             let mut ensured = self.ensure().await;
-            if ensured.is_ok() && !roles {
+            // Roles are put back at each start only: who takes one away while the server runs means it.
+            if ensured.is_ok() && !self.hooks.roles.is_done() {
                 ensured = rbac::defaults::ensure(&self.registry).await;
-                roles = ensured.is_ok();
+                if ensured.is_ok() {
+                    self.hooks.roles.done();
+                }
             }
             match ensured {
                 Ok(()) => {
@@ -66,18 +70,22 @@ impl Bootstrap {
         for name in SYSTEM_NAMESPACES {
             self.create_if_missing(("", "namespaces"), "", name, json!({"metadata": {"name": name}})).await?;
         }
+        self.hooks.namespaces.done();
         for (name, value, description) in SYSTEM_PRIORITY_CLASSES {
             let class = json!({"metadata": {"name": name}, "value": value, "description": description,
                 "preemptionPolicy": "PreemptLowerPriority"});
             self.create_if_missing(("scheduling.k8s.io", "priorityclasses"), "", name, class).await?;
         }
+        self.hooks.priorities.done();
         let labels = json!({"component": "apiserver", "provider": "kubernetes"});
         let service = json!({"metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
             "spec": {"type": "ClusterIP", "clusterIP": self.service_ip, "clusterIPs": [self.service_ip],
                 "sessionAffinity": "None",
                 "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": self.port}]}});
         self.create_if_missing(("", "services"), "default", "kubernetes", service).await?;
-        self.endpoints().await
+        self.endpoints().await?;
+        self.hooks.service.done();
+        Ok(())
     }
 
     async fn create_if_missing(
@@ -160,6 +168,7 @@ mod tests {
             service_ip: "10.254.0.1".into(),
             address: ip.parse().unwrap(),
             port: 6443,
+            hooks: Arc::default(),
         };
         let (one, two) = (server("10.1.0.1"), server("10.1.0.2"));
         one.ensure().await.unwrap();

@@ -1,5 +1,6 @@
 //! The command line. Everything is checked before anything is bound.
 
+mod audit;
 mod authentication;
 mod oidc;
 mod runtime_config;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::catalog::Catalog;
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use daemon::flags::ListenFlag;
 use daemon::tls::{ClientAuth, ClientTls, HTTP, HTTP2, KeyPair, ServerTls, Source};
 use daemon::{CommonFlags, FlagError};
@@ -19,9 +20,12 @@ use storage::EtcdOptions;
 
 use crate::admission::{Admission, Configuration, Plugins};
 use crate::authorization::{AlwaysAllow, AlwaysDeny, Authorization, Authorizer, Nodes, Rbac, WebhookAuthorizer};
+use crate::exchange::Filters;
 use crate::https::Webhook;
+use crate::limits::Limits;
 use crate::registry::{Ranges, ServiceRange};
 
+use audit::AuditFlags;
 use authentication::{AuthenticationConfig, AuthenticationFlags};
 
 /// Serves the Kubernetes API over HTTPS and gRPC, and keeps all state in etcd.
@@ -113,6 +117,17 @@ pub struct Flags {
     admission_control_config_file: Option<PathBuf>,
     #[command(flatten)]
     authentication: AuthenticationFlags,
+    #[command(flatten)]
+    audit: AuditFlags,
+    /// How many requests that change nothing are worked on at a time, beside watches, logs and other long ones; 0: any number
+    #[arg(long, default_value_t = Limits::READS, value_name = "NUMBER")]
+    max_requests_inflight: usize,
+    /// How many requests that change something are worked on at a time; 0: any number
+    #[arg(long, default_value_t = Limits::WRITES, value_name = "NUMBER")]
+    max_mutating_requests_inflight: usize,
+    /// Only false is taken: no request waits in a queue, the two limits above are all that there is of priority and fairness
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    enable_priority_and_fairness: bool,
 }
 
 /// What the flags say, read and checked.
@@ -132,6 +147,7 @@ pub struct Config {
     pub rbac: Rbac,
     pub nodes: Nodes,
     pub catalog: Arc<Catalog>,
+    pub filters: Filters,
 }
 
 /// `90s`, `5m`, `1h30m`: Go's notation.
@@ -228,6 +244,13 @@ impl Flags {
             None if !self.bind_address.is_unspecified() => self.bind_address,
             None => own_address().ok_or("--advertise-address: must be set, as this machine has no default route")?,
         };
+        if self.enable_priority_and_fairness {
+            let why =
+                "there are no queues: --max-requests-inflight and --max-mutating-requests-inflight are the limits";
+            return Err(FlagError::new("enable-priority-and-fairness", "true", why).into());
+        }
+        let limits = Limits::new(self.max_requests_inflight, self.max_mutating_requests_inflight);
+        let filters = Filters { audit: self.audit.check()?, limits, ..Filters::default() };
         let read = |flag: &str, path: &PathBuf| {
             std::fs::read(path).map_err(|e| FlagError::new(flag, path.display(), format!("can't be read: {e}")))
         };
@@ -269,6 +292,7 @@ impl Flags {
             rbac,
             nodes,
             catalog,
+            filters,
         })
     }
 }

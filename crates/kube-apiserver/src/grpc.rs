@@ -9,6 +9,7 @@ use api::selector::{FieldSelector, Selector};
 use api::status::Status;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use prometheus_client::metrics::counter::Counter;
 use rpc::resource::{
     ApiResource, DeleteRequest, DiscoverRequest, Discovery, ListBatch, ListRequest, Object, PatchRequest, PodBinding,
     PodBindingResult, Resource, WatchBatch, WatchEvent, WatchRequest, WriteRequest, patch_request,
@@ -20,8 +21,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Streaming};
 
-use crate::attributes::{Attributes, User};
+use crate::attributes::Attributes;
 use crate::authorization::Authorization;
+use crate::exchange::{Call, Filters};
 use crate::registry::{Context, DeleteOptions, Deletion, ListOptions, Object as Entry, Registry, Target};
 use crate::rest::{Expected, FieldValidation, Patch, fit, manager_of};
 
@@ -35,14 +37,15 @@ const BINDINGS: usize = 64;
 pub struct Grpc {
     registry: Arc<Registry>,
     authorization: Authorization,
+    filters: Filters,
 }
 
 type Reply<T> = Result<Response<T>, tonic::Status>;
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, tonic::Status>> + Send>>;
 
 impl Grpc {
-    pub fn new(registry: Arc<Registry>, authorization: Authorization) -> Self {
-        Self { registry, authorization }
+    pub fn new(registry: Arc<Registry>, authorization: Authorization, filters: Filters) -> Self {
+        Self { registry, authorization, filters }
     }
 
     /// What a call is about, if its user may ask for it.
@@ -53,7 +56,8 @@ impl Grpc {
         resource: Option<Resource>,
     ) -> Result<(Context, Target, Option<&'static Subresource>), tonic::Status> {
         let resource = resource.ok_or_else(|| tonic::Status::invalid_argument("resource: required"))?;
-        let attributes = Attributes::of_call(caller.user.clone(), verb, &resource);
+        let mut attributes = Attributes::of_call(caller.call.user.clone(), verb, &resource);
+        caller.call.begin(&self.filters, &self.registry.catalog(), &mut attributes, caller.stream).map_err(status)?;
         self.authorization.check(&attributes).await.map_err(status)?;
         let about = attributes.resource.as_ref().ok_or_else(|| status(Status::no_such_resource()))?;
         let target = self.registry.target_of(about).map_err(status)?;
@@ -107,16 +111,33 @@ fn discovery(catalog: &Catalog) -> Discovery {
 
 /// Who calls, and the name by which the program manages fields.
 struct Caller {
-    user: Arc<User>,
+    call: Arc<Call>,
     manager: String,
+    /// The call goes on for as long as the caller likes, whatever its verb.
+    stream: bool,
+}
+
+impl Caller {
+    fn sent(&self, json: &Bytes) {
+        if let Some(record) = self.call.record() {
+            record.request("application/json", json);
+        }
+    }
+
+    fn reply(&self, object: Object) -> Response<Object> {
+        if let Some(record) = self.call.record() {
+            record.response("application/json", &object.json);
+        }
+        Response::new(object)
+    }
 }
 
 /// Authentication has put the user there before the call came here.
 fn caller<T>(request: &Request<T>) -> Result<Caller, tonic::Status> {
-    let user = request.extensions().get::<Arc<User>>().cloned();
-    let user = user.ok_or_else(|| tonic::Status::unauthenticated("nobody has said who calls"))?;
+    let call = request.extensions().get::<Arc<Call>>().cloned();
+    let call = call.ok_or_else(|| tonic::Status::unauthenticated("nobody has said who calls"))?;
     let agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok());
-    Ok(Caller { user, manager: manager_of(agent.unwrap_or("")) })
+    Ok(Caller { call, manager: manager_of(agent.unwrap_or("")), stream: false })
 }
 
 /// The failure in gRPC's terms, with the Status itself as details.
@@ -182,7 +203,8 @@ impl Resources for Grpc {
     type DiscoverStream = BoxStream<Discovery>;
     async fn discover(&self, request: Request<DiscoverRequest>) -> Reply<Self::DiscoverStream> {
         let caller = caller(&request)?;
-        let attributes = Attributes { user: caller.user, verb: "get".into(), path: "/apis".into(), resource: None };
+        let mut attributes = Attributes { verb: "get".into(), path: "/apis".into(), ..Attributes::default() };
+        caller.call.begin(&self.filters, &self.registry.catalog(), &mut attributes, true).map_err(status)?;
         self.authorization.check(&attributes).await.map_err(status)?;
         Ok(Response::new(Box::pin(self.registry.catalogs().map(|catalog| Ok(discovery(&catalog))))))
     }
@@ -191,7 +213,7 @@ impl Resources for Grpc {
         let caller = caller(&request)?;
         let (_, target, _) = self.target(&caller, "get", Some(request.into_inner())).await?;
         let entry = self.registry.get(&target).await.map_err(status)?;
-        Ok(Response::new(object(&target, entry.bytes.clone())))
+        Ok(caller.reply(object(&target, entry.bytes.clone())))
     }
 
     type ListStream = BoxStream<ListBatch>;
@@ -234,30 +256,35 @@ impl Resources for Grpc {
             }
             (batches, watcher)
         };
+        let initial_count = initial.iter().map(|batch| batch.events.len() as u64).sum();
         let first = futures::stream::iter(initial.into_iter().map(Ok));
-        Ok(Response::new(Box::pin(first.chain(changes(watcher)))))
+        let sent = self.filters.requests.watch_events(target.form());
+        sent.inc_by(initial_count);
+        Ok(Response::new(Box::pin(first.chain(changes(watcher, sent)))))
     }
 
     async fn create(&self, request: Request<WriteRequest>) -> Reply<Object> {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let (mut context, target, _) = self.target(&caller, "create", request.resource).await?;
+        caller.sent(&request.json);
         let document = document(&target, &request.json)?;
         context.dry_run = request.dry_run;
         let bytes = self.registry.create(&context, &target, document).await.map_err(status)?;
-        Ok(Response::new(object(&target, bytes)))
+        Ok(caller.reply(object(&target, bytes)))
     }
 
     async fn update(&self, request: Request<WriteRequest>) -> Reply<Object> {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let (mut context, target, view) = self.writable(&caller, "update", request.resource).await?;
+        caller.sent(&request.json);
         let document = document(&target, &request.json)?;
         let change = |current: &Value| Ok(view.map_or_else(|| document.clone(), |view| view.take(current, &document)));
         let rules = view.map_or(Rules::Object, |view| view.rules);
         context.dry_run = request.dry_run;
         let bytes = self.registry.update(&context, &target, rules, &change).await.map_err(status)?;
-        Ok(Response::new(object(&target, bytes)))
+        Ok(caller.reply(object(&target, bytes)))
     }
 
     async fn patch(&self, request: Request<PatchRequest>) -> Reply<Object> {
@@ -272,6 +299,7 @@ impl Resources for Grpc {
             }
         };
         let (context, target, view) = self.writable(&caller, "patch", request.resource).await?;
+        caller.sent(&request.patch);
         let patch = Patch::read(media, &request.patch).map_err(status)?;
         let expected = Expected::for_resource(target.resource());
         let change = |current: &Value| {
@@ -284,13 +312,14 @@ impl Resources for Grpc {
         };
         let rules = view.map_or(Rules::Object, |view| view.rules);
         let bytes = self.registry.update(&context, &target, rules, &change).await.map_err(status)?;
-        Ok(Response::new(object(&target, bytes)))
+        Ok(caller.reply(object(&target, bytes)))
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Reply<Object> {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let (context, target, _) = self.target(&caller, "delete", request.resource).await?;
+        caller.sent(&request.options_json);
         let options = if request.options_json.is_empty() {
             DeleteOptions::default()
         } else {
@@ -306,7 +335,7 @@ impl Resources for Grpc {
         } else {
             object(&target, bytes)
         };
-        Ok(Response::new(reply))
+        Ok(caller.reply(reply))
     }
 
     type BindPodsStream = ReceiverStream<Result<PodBindingResult, tonic::Status>>;
@@ -318,8 +347,9 @@ impl Resources for Grpc {
             subresource: "binding".into(),
             ..Resource::default()
         };
-        let caller = caller(&request)?;
+        let caller = Caller { stream: true, ..caller(&request)? };
         self.target(&caller, "create", Some(pods)).await?;
+        let filters = self.filters.clone();
         let (sender, receiver) = mpsc::channel(BINDINGS);
         let (registry, bindings) = (self.registry.clone(), request.into_inner());
         tokio::spawn(async move {
@@ -328,9 +358,10 @@ impl Resources for Grpc {
                 .take_while(|binding| std::future::ready(binding.is_ok()))
                 .filter_map(|binding| std::future::ready(binding.ok()))
                 .for_each_concurrent(BINDINGS, |binding| {
-                    let (registry, sender, user) = (registry.clone(), sender.clone(), caller.user.clone());
+                    let (registry, sender, call) = (registry.clone(), sender.clone(), caller.call.clone());
+                    let filters = &filters;
                     async move {
-                        let result = bind(&registry, user, &binding).await;
+                        let result = bind(&registry, filters, &call, &binding).await;
                         let status_json = result.err().map(|s| s.to_json().to_string().into()).unwrap_or_default();
                         let _ = sender.send(Ok(PodBindingResult { id: binding.id, status_json })).await;
                     }
@@ -341,7 +372,8 @@ impl Resources for Grpc {
     }
 }
 
-async fn bind(registry: &Registry, user: Arc<User>, binding: &PodBinding) -> Result<(), Status> {
+/// One binding of a stream: a request by itself, but for its place among those in flight, which the stream bounds.
+async fn bind(registry: &Registry, filters: &Filters, call: &Call, binding: &PodBinding) -> Result<(), Status> {
     let pod = registry.target("", "v1", "pods", &binding.namespace, &binding.pod)?;
     let resource = Resource {
         version: "v1".into(),
@@ -351,8 +383,12 @@ async fn bind(registry: &Registry, user: Arc<User>, binding: &PodBinding) -> Res
         subresource: "binding".into(),
         ..Resource::default()
     };
-    let context = Context::new(Attributes::of_call(user, "create", &resource), false);
-    registry.bind(&context, &pod, &binding.node, &binding.uid, None).await
+    let mut attributes = Attributes::of_call(call.user.clone(), "create", &resource);
+    let exchange = call.start(filters, &registry.catalog(), &mut attributes);
+    let context = Context::new(attributes, false);
+    let result = registry.bind(&context, &pod, &binding.node, &binding.uid, None).await;
+    exchange.end(&result);
+    result
 }
 
 /// What has happened since the revision of a resumed watch: with the last batch its reader is as far as etcd was when it asked.
@@ -369,16 +405,17 @@ fn missed(watcher: &mut Watcher) -> Result<Vec<WatchBatch>, tonic::Status> {
     }
 }
 
-fn changes(watcher: Watcher) -> impl Stream<Item = Result<WatchBatch, tonic::Status>> + Send {
-    futures::stream::unfold(Some(watcher), |watcher| async move {
-        let mut watcher = watcher?;
+fn changes(watcher: Watcher, sent: Counter) -> impl Stream<Item = Result<WatchBatch, tonic::Status>> + Send {
+    futures::stream::unfold(Some((watcher, sent)), |state| async move {
+        let (mut watcher, sent) = state?;
         let events = match watcher.next(WATCH_BATCH).await {
             Ok(events) => events,
             // The client watches again, from where it is, and lists anew if that has expired.
             Err(ended) => return Some((Err(tonic::Status::unavailable(ended.to_string())), None)),
         };
         let revision = events.last().map_or(0, |(_, last)| last.revision);
-        Some((Ok(batch(events, revision, true)), Some(watcher)))
+        sent.inc_by(events.len() as u64);
+        Some((Ok(batch(events, revision, true)), Some((watcher, sent))))
     })
 }
 

@@ -3,15 +3,21 @@
 
 pub mod admission;
 pub mod attributes;
+pub mod audit;
 pub mod authentication;
 pub mod authorization;
 mod bootstrap;
+pub mod checks;
 mod compact;
+mod config_file;
+pub mod exchange;
 pub mod expiring;
 mod flags;
 mod grpc;
 pub mod https;
 mod kubelet;
+pub mod limits;
+pub mod metrics;
 pub mod registry;
 pub mod request;
 pub mod rest;
@@ -26,6 +32,7 @@ use storage::{Backend, Cache, Etcd};
 
 use crate::bootstrap::Bootstrap;
 use crate::flags::{Config, Flags};
+use crate::metrics::MeasuredBackend;
 use crate::registry::Registry;
 use crate::rest::Rest;
 use crate::server::Server;
@@ -49,10 +56,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
-    let backend: Arc<dyn Backend> = match Etcd::new(config.etcd).await {
-        Ok(etcd) => etcd,
+    let measured = match Etcd::new(config.etcd).await {
+        Ok(etcd) => MeasuredBackend::new(etcd),
         Err(error) => return daemon::fail(format_args!("--etcd-servers: {error}")),
     };
+    let backend: Arc<dyn Backend> = Arc::new(measured.clone());
     let mut supervisor = Supervisor::new();
     let token = supervisor.token();
     let catalog = config.catalog;
@@ -62,26 +70,27 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         Registry::new(catalog, backend.clone(), cache.clone(), config.admission, config.ranges, config.event_ttl);
 
     let mut health = Health::unbound();
-    let filled = cache.clone();
-    health.ready_when("watch-cache", move || match filled.is_ready() {
-        true => Ok(()),
-        false => Err("the watch cache is being filled from etcd".into()),
-    });
+    health.registry().register_collector(Box::new(measured));
+    let hooks = Arc::default();
+    let rbac = config.rbac.clone();
+    checks::register(&mut health, backend.clone(), cache.clone(), rbac, &hooks, token.clone());
     let address = SocketAddr::new(config.advertise, config.port);
-    let (authentication, issuer) = match config.authentication.build(&registry) {
+    let identities = match config.authentication.build(&registry) {
         Ok(built) => built,
         Err(error) => return daemon::fail(error),
     };
+    let audit = config.filters.audit.clone();
     let rest = Arc::new(Rest::new(
         registry.clone(),
-        authentication,
+        identities,
         config.authorization,
-        issuer,
         config.kubelet_tls,
         health,
         address,
+        config.filters,
     ));
-    let bootstrap = Bootstrap { registry: registry.clone(), service_ip, address: config.advertise, port: config.port };
+    let (address, port) = (config.advertise, config.port);
+    let bootstrap = Bootstrap { registry: registry.clone(), service_ip, address, port, hooks };
     let ready = cache.clone();
     let boot_token = token.clone();
     supervisor.spawn("bootstrap", async move {
@@ -99,5 +108,10 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
     supervisor.spawn("server", server.serve(listener, token.clone()));
     tracing::info!(port = config.port, advertise = %config.advertise, "serving");
     supervisor.ready();
-    supervisor.run().await
+    let code = supervisor.run().await;
+    if let Some(audit) = audit {
+        // In a thread that may wait: the log is written by another one.
+        let _ = tokio::task::spawn_blocking(move || audit.flush()).await;
+    }
+    code
 }

@@ -29,5 +29,5 @@ pub use filter::{Filter, UnsupportedField};
 pub use memory::Memory;
 pub use progress::CacheError;
 pub use scan::{Fields, Labels};
-pub use store::{Field, Kind, List, Store};
+pub use store::{Field, Figures, Kind, List, Store};
 pub use watcher::{Ended, Seen, Watcher};

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -53,6 +54,18 @@ pub struct List {
     pub entries: Vec<Arc<Entry>>,
 }
 
+/// How a store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub objects: usize,
+    /// Everything up to here is in it.
+    pub revision: i64,
+    /// Changes that it was told of since it was made.
+    pub events: u64,
+    /// Watches that ended because they were too slow.
+    pub overtaken: u64,
+}
+
 /// A handle for the objects of one kind.
 #[derive(Clone)]
 pub struct Store(pub(crate) Arc<Inner>);
@@ -67,6 +80,7 @@ pub(crate) struct Inner {
     /// The ring's position up to which watchers were woken.
     pub(crate) pulse: watch::Sender<u64>,
     filled: watch::Sender<bool>,
+    pub(crate) overtaken: AtomicU64,
 }
 
 #[derive(Default)]
@@ -113,6 +127,7 @@ impl Store {
             recent: RwLock::default(),
             pulse: watch::Sender::new(0),
             filled: watch::Sender::new(false),
+            overtaken: AtomicU64::new(0),
         }))
     }
 
@@ -142,6 +157,17 @@ impl Store {
             ready.map_err(|_| CacheError::NotReady)?;
         }
         Ok(())
+    }
+
+    pub fn figures(&self) -> Figures {
+        let objects = self.0.objects();
+        let events = self.0.recent().ring.end();
+        Figures {
+            objects: objects.by_key.len(),
+            revision: self.0.progress.revision().max(objects.revision),
+            events,
+            overtaken: self.0.overtaken.load(Relaxed),
+        }
     }
 
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {

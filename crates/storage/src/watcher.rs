@@ -1,6 +1,7 @@
 //! One watcher: a position in its kind's ring of recent events, and a filter.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
@@ -80,8 +81,16 @@ impl Watcher {
         Ok((seen, revision))
     }
 
-    /// Events before the position that `until` tells; and, if nothing was left, the revision of the store.
     fn take(&mut self, limit: usize, until: impl Fn(&Recent) -> u64) -> Result<(Vec<Seen>, Option<i64>), Ended> {
+        let taken = self.look(limit, until);
+        if matches!(taken, Err(Ended::Overtaken)) {
+            self.store.overtaken.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// Events before the position that `until` tells; and, if nothing was left, the revision of the store.
+    fn look(&mut self, limit: usize, until: impl Fn(&Recent) -> u64) -> Result<(Vec<Seen>, Option<i64>), Ended> {
         let Self { store, filter, epoch, after, place } = self;
         let recent = store.recent();
         if recent.epoch != *epoch {

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use api::podsecurity::{LevelVersion, Policy};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::config_file::{self, ReadError, document};
 
 use super::plugins::{
     EventRateLimit, Exemptions, Limit, Limited, PodSecurity, PodTolerationRestriction, ResourceQuota,
@@ -83,29 +84,11 @@ struct Defaults {
     warn_version: String,
 }
 
-/// A document of one of the kinds, without its kind.
-fn document<T: DeserializeOwned>(mut value: Value, kind: &str, versions: &[&str]) -> Result<T, String> {
-    let take = |value: &mut Value, field: &str| {
-        let taken = value.as_object_mut().and_then(|fields| fields.remove(field));
-        taken.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-    };
-    let (version, is) = (take(&mut value, "apiVersion"), take(&mut value, "kind"));
-    if is != kind || !versions.contains(&version.as_str()) {
-        let wanted = versions.first().copied().unwrap_or_default();
-        return Err(format!("is {version:?} {is:?}, not {wanted:?} {kind:?}"));
-    }
-    T::deserialize(value).map_err(|e| e.to_string())
-}
-
 fn read(path: &Path) -> Result<Value, ConfigError> {
-    let bytes = std::fs::read(path).map_err(|e| ConfigError::Read { path: path.into(), why: e.to_string() })?;
-    let mut duplicates = Vec::new();
-    let wrong = |why: String| ConfigError::Wrong { path: path.into(), why };
-    let value = api::yaml::read(&bytes, &mut duplicates).map_err(|e| wrong(e.to_string()))?;
-    match duplicates.first() {
-        Some(field) => Err(wrong(format!("duplicate field {field:?}"))),
-        None => Ok(value),
-    }
+    config_file::read(path).map_err(|error| match error {
+        ReadError::Unreadable(why) => ConfigError::Read { path: path.into(), why },
+        ReadError::Wrong(why) => ConfigError::Wrong { path: path.into(), why },
+    })
 }
 
 impl Configuration {

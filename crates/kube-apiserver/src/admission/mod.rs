@@ -4,11 +4,14 @@
 mod config;
 mod plugins;
 mod terms;
+mod timings;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use api::status::Status;
 use async_trait::async_trait;
+use prometheus_client::registry::Registry as Metrics;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -17,6 +20,7 @@ use crate::registry::{Context, Object, Registry, Target};
 pub use config::{ConfigError, Configuration};
 pub use plugins::{Plugins, UnknownPlugin};
 pub use terms::Terms;
+use timings::{Step, Timed, Timings};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -103,22 +107,42 @@ pub trait Plugin: Send + Sync {
 
 /// The plugins that are on, in their order.
 #[derive(Clone, Default)]
-pub struct Admission(Vec<Arc<dyn Plugin>>);
+pub struct Admission(Arc<[Timed]>);
 
 impl Admission {
+    /// These plugins, in this order.
+    pub fn of(plugins: Vec<Arc<dyn Plugin>>) -> Self {
+        Self(plugins.into_iter().map(Timed::new).collect())
+    }
+
+    pub fn register(&self, metrics: &mut Metrics) {
+        metrics.register_collector(Box::new(Timings(self.0.clone())));
+    }
+
+    /// Those that have something to say.
+    fn handling(&self, attempt: &Attempt<'_>) -> impl Iterator<Item = &Timed> {
+        self.0.iter().filter(move |timed| timed.plugin.handles(attempt))
+    }
+
     /// `true`: some plugin has looked at the object, and may have changed it.
     pub async fn admit(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<bool, Status> {
-        let mut handled = false;
-        for plugin in self.0.iter().filter(|plugin| plugin.handles(attempt)) {
-            plugin.admit(attempt, object).await?;
-            handled = true;
+        let mut began = None;
+        for timed in self.handling(attempt) {
+            let start = began.unwrap_or_else(Instant::now);
+            let result = timed.plugin.admit(attempt, object).await;
+            began = Some(timed.took(Step::Admit, attempt.operation, start, result.is_err()));
+            result?;
         }
-        Ok(handled)
+        Ok(began.is_some())
     }
 
     pub async fn validate(&self, attempt: &Attempt<'_>, object: &Value) -> Result<(), Status> {
-        for plugin in self.0.iter().filter(|plugin| plugin.handles(attempt)) {
-            plugin.validate(attempt, object).await?;
+        let mut began = None;
+        for timed in self.handling(attempt) {
+            let start = began.unwrap_or_else(Instant::now);
+            let result = timed.plugin.validate(attempt, object).await;
+            began = Some(timed.took(Step::Validate, attempt.operation, start, result.is_err()));
+            result?;
         }
         Ok(())
     }
@@ -126,8 +150,8 @@ impl Admission {
     /// Of a new or a changed object, as it is to be stored.
     pub async fn terms(&self, attempt: &Attempt<'_>, object: &Value, fresh: bool) -> Result<Terms, Status> {
         let mut all = Terms::default();
-        for plugin in self.0.iter().filter(|plugin| plugin.handles(attempt)) {
-            all.join(plugin.terms(attempt, object, fresh).await?);
+        for timed in self.handling(attempt) {
+            all.join(timed.plugin.terms(attempt, object, fresh).await?);
         }
         Ok(all)
     }

@@ -25,12 +25,8 @@ pub async fn impersonate(
 ) -> Result<Arc<User>, Status> {
     let Some(wanted) = wanted(headers)? else { return Ok(user) };
     for resource in asked(&wanted) {
-        let attributes = Attributes {
-            user: user.clone(),
-            verb: "impersonate".into(),
-            path: String::new(),
-            resource: Some(ResourceAttributes { version: "v1".into(), ..resource }),
-        };
+        let resource = ResourceAttributes { version: "v1".into(), ..resource };
+        let attributes = Attributes::question(user.clone(), "impersonate", resource);
         authorization.check(&attributes).await?;
     }
     Ok(Arc::new(completed(wanted)))

@@ -1,5 +1,6 @@
 //! Who is calling: by client certificate, by bearer token, or nobody in particular. What a user may do is authorization's part.
 
+mod attempts;
 mod bootstrap_token;
 mod impersonation;
 mod oidc;
@@ -14,10 +15,12 @@ use std::time::Duration;
 use api::status::Status;
 use daemon::tls::Identity;
 use http::{HeaderMap, header};
+use prometheus_client::registry::Registry as Metrics;
 
 use crate::attributes::User;
 use crate::expiring::{Expiring, key};
 
+use attempts::Attempts;
 pub use bootstrap_token::BootstrapTokens;
 pub use impersonation::impersonate;
 pub use oidc::{OidcConfig, OidcTokens};
@@ -41,11 +44,12 @@ pub struct Authentication {
     /// Whether requests without any sign of who sends them are those of `system:anonymous`, or are refused.
     anonymous: bool,
     remembered: Expiring<Bearer>,
+    attempts: Attempts,
 }
 
 impl Authentication {
     pub fn new(methods: Vec<Arc<dyn TokenAuthenticator>>, audiences: Vec<String>, anonymous: bool) -> Self {
-        Self { methods, audiences, anonymous, remembered: Expiring::default() }
+        Self { methods, audiences, anonymous, remembered: Expiring::default(), attempts: Attempts::default() }
     }
 
     /// The user of a connection, by the certificate that TLS has verified.
@@ -86,8 +90,19 @@ impl Authentication {
         Err(refused)
     }
 
-    /// The user of a request. The certificate comes first; a token that nobody has is refused, even where anonymous requests are not.
+    pub fn register(&self, metrics: &mut Metrics) {
+        self.attempts.register(metrics);
+    }
+
+    /// The user of a request.
     pub async fn user(&self, certificate: Option<&Arc<User>>, headers: &HeaderMap) -> Result<Arc<User>, Status> {
+        let user = self.find(certificate, headers).await;
+        self.attempts.count(user.as_deref().map_err(|_| ()));
+        user
+    }
+
+    /// The certificate comes first; a token that nobody has is refused, even where anonymous requests are not.
+    async fn find(&self, certificate: Option<&Arc<User>>, headers: &HeaderMap) -> Result<Arc<User>, Status> {
         if let Some(user) = certificate {
             return Ok(user.clone());
         }

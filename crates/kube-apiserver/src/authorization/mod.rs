@@ -9,6 +9,9 @@ use std::sync::Arc;
 use api::status::Status;
 use async_trait::async_trait;
 use k8s_openapi::api::rbac::v1::PolicyRule;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry as Metrics;
 
 use crate::attributes::{Attributes, ResourceAttributes, User};
 
@@ -19,11 +22,11 @@ pub use webhook::WebhookAuthorizer;
 /// Who is in it may do everything, whatever the mode.
 const PRIVILEGED: &str = "system:masters";
 /// Served to everybody: what probes and version checks ask (upstream's `--authorization-always-allow-paths`, and what every user may
-/// see there).
-const OPEN: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
+/// see there). A check by its name is not, as it says why it fails.
+const OPEN: [&str; 5] = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
 
 pub fn is_open(path: &str) -> bool {
-    OPEN.iter().any(|open| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    OPEN.contains(&path)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +80,28 @@ impl Authorizer for AlwaysDeny {
 
 /// The modes of `--authorization-mode`, in their order: the first that has an opinion decides.
 #[derive(Clone)]
-pub struct Authorization(Vec<Arc<dyn Authorizer>>);
+pub struct Authorization {
+    authorizers: Vec<Arc<dyn Authorizer>>,
+    attempts: Family<Label, Counter>,
+    /// The family's members: nothing is looked up where requests are decided on.
+    allowed: Counter,
+    denied: Counter,
+    undecided: Counter,
+}
+
+type Label = [(&'static str, &'static str); 1];
 
 impl Authorization {
     pub fn new(authorizers: Vec<Arc<dyn Authorizer>>) -> Self {
-        Self(authorizers)
+        let attempts = Family::<Label, Counter>::default();
+        let member = |result| attempts.get_or_create(&[("result", result)]).clone();
+        let (allowed, denied, undecided) = (member("allowed"), member("denied"), member("no-opinion"));
+        Self { authorizers, attempts, allowed, denied, undecided }
+    }
+
+    pub fn register(&self, metrics: &mut Metrics) {
+        let help = "Counter of authorization attempts broken down by result";
+        metrics.register("authorization_attempts", help, self.attempts.clone());
     }
 
     pub async fn decide(&self, attributes: &Attributes) -> Decision {
@@ -89,7 +109,7 @@ impl Authorization {
             return Decision::Allow;
         }
         let mut reasons = Vec::new();
-        for authorizer in &self.0 {
+        for authorizer in &self.authorizers {
             match authorizer.authorize(attributes).await {
                 Decision::NoOpinion(reason) if reason.is_empty() => {}
                 Decision::NoOpinion(reason) => reasons.push(reason),
@@ -105,7 +125,7 @@ impl Authorization {
         if user.groups.iter().any(|group| group == PRIVILEGED) {
             rules.extend(everything());
         }
-        for authorizer in &self.0 {
+        for authorizer in &self.authorizers {
             match authorizer.rules(user, namespace) {
                 Ok(more) => rules.extend(more),
                 Err(why) => incomplete.push(why),
@@ -116,10 +136,18 @@ impl Authorization {
 
     /// 403 in upstream's words.
     pub async fn check(&self, attributes: &Attributes) -> Result<(), Status> {
-        match self.decide(attributes).await {
-            Decision::Allow => Ok(()),
-            Decision::Deny(reason) | Decision::NoOpinion(reason) => Err(forbidden(attributes, &reason)),
-        }
+        let (counter, reason) = match self.decide(attributes).await {
+            Decision::Allow => {
+                self.allowed.inc();
+                attributes.trail.decision(true, "");
+                return Ok(());
+            }
+            Decision::Deny(reason) => (&self.denied, reason),
+            Decision::NoOpinion(reason) => (&self.undecided, reason),
+        };
+        counter.inc();
+        attributes.trail.decision(false, &reason);
+        Err(forbidden(attributes, &reason))
     }
 }
 
@@ -199,7 +227,7 @@ mod tests {
     #[test]
     fn only_whole_paths_are_open() {
         for (path, open) in
-            [("/healthz", true), ("/readyz/etcd", true), ("/healthzz", false), ("/versions", false), ("/api", false)]
+            [("/healthz", true), ("/readyz/etcd", false), ("/healthzz", false), ("/versions", false), ("/api", false)]
         {
             assert_eq!(is_open(path), open, "{path}");
         }

@@ -71,7 +71,7 @@ impl Authorizer for WebhookAuthorizer {
 }
 
 fn question(attributes: &Attributes) -> Value {
-    let Attributes { user, verb, path, resource } = attributes;
+    let Attributes { user, verb, path, resource, .. } = attributes;
     let mut spec = json!({"user": user.name, "groups": user.groups});
     if !user.uid.is_empty() {
         spec["uid"] = user.uid.as_str().into();

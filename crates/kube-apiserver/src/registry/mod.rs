@@ -22,7 +22,7 @@ use api::strategy::Claim;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use serde_json::Value;
-use storage::{Backend, Cache, CacheError, Entry, Field, Kind, Store};
+use storage::{Backend, Cache, CacheError, Entry, Field, Figures, Kind, Store};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
@@ -144,7 +144,7 @@ impl Registry {
         Arc::new(Self { snapshot, backend, cache, admission, ranges, event_ttl })
     }
 
-    fn admission(&self) -> &Admission {
+    pub(crate) fn admission(&self) -> &Admission {
         &self.admission
     }
 
@@ -155,6 +155,13 @@ impl Registry {
     /// The resources as they are now.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.snapshot().catalog.clone()
+    }
+
+    /// How the cache of each resource is.
+    pub fn figures(&self) -> Vec<(Arc<Resource>, Figures)> {
+        let snapshot = self.snapshot();
+        let all = snapshot.catalog.resources().iter().zip(&snapshot.stores);
+        all.filter_map(|(resource, store)| Some((resource.clone(), store.as_ref()?.figures()))).collect()
     }
 
     /// The resources as they are now, and again whenever they have changed.

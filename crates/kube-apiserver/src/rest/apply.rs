@@ -23,7 +23,7 @@ const MAX_MANAGER: usize = 128;
 /// Who deletes the object and makes it anew this often is told so.
 const TRIES: usize = 8;
 
-pub(super) fn is_apply(headers: &HeaderMap) -> bool {
+pub(crate) fn is_apply(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     content_type.split(';').next().unwrap_or("").trim() == MEDIA_TYPE
 }

@@ -1,12 +1,8 @@
-//! Everything that is not a resource: discovery, OpenAPI, version, health and metrics.
-
-use std::hash::{DefaultHasher, Hash, Hasher};
+//! Everything that is not a resource: discovery, version, health and metrics, and the paths of OpenAPI.
 
 use api::catalog::Catalog;
 use api::discovery;
-use api::schema::openapi;
 use api::status::Status;
-use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -18,9 +14,6 @@ use crate::server::Body;
 
 /// The release of Kubernetes whose API this is.
 pub const RELEASE: &str = "v1.37.0";
-
-/// Clients ask for `…spec.v2@v1.0+protobuf`, which is no valid media type; upstream answers with this one.
-const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// `/version`
 pub fn version() -> Value {
@@ -43,7 +36,8 @@ impl Rest {
             return Err(Status::no_such_resource());
         }
         let ok = |value: Value| Ok(codec::json(StatusCode::OK, &value));
-        let catalog = &*self.registry.catalog();
+        let current = self.registry.catalog();
+        let catalog = &*current;
         let parts: Vec<&str> = request.attributes.path.split('/').filter(|part| !part.is_empty()).collect();
         match parts.as_slice() {
             [] => ok(json!({"paths": paths(catalog)})),
@@ -71,10 +65,10 @@ impl Rest {
                 let issuer = self.issuer.as_ref().ok_or_else(Status::no_such_resource)?;
                 Ok(published("application/jwk-set+json", &issuer.keys()))
             }
-            ["openapi", "v2"] => Ok(openapi_v2(catalog, request)),
-            ["openapi", "v3"] => ok(openapi::v3_index(catalog, &hash(catalog))),
-            ["openapi", "v3", "api", version] => openapi_v3(catalog, "", version),
-            ["openapi", "v3", "apis", group, version] => openapi_v3(catalog, group, version),
+            ["openapi", "v2"] => self.openapi.v2(&current, request).await,
+            ["openapi", "v3"] => ok(self.openapi.v3_index(&current).await?),
+            ["openapi", "v3", "api", version] => self.openapi.v3(&current, "", version, request).await,
+            ["openapi", "v3", "apis", group, version] => self.openapi.v3(&current, group, version, request).await,
             ["healthz" | "livez" | "readyz", ..] | ["metrics"] => {
                 let reply = self.health.respond(&request.attributes.path, &request.raw_query).await;
                 let (parts, body) = reply.into_parts();
@@ -113,29 +107,4 @@ fn paths(catalog: &Catalog) -> Vec<String> {
 fn aggregated(catalog: &Catalog, core: bool, version: &str) -> Response<Body> {
     let content_type = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     respond(StatusCode::OK, content_type, discovery::aggregated(catalog, core, version).to_string().into_bytes())
-}
-
-/// Changes when the documents may have: with the catalog and the program.
-fn hash(catalog: &Catalog) -> String {
-    let mut hasher = DefaultHasher::new();
-    RELEASE.hash(&mut hasher);
-    env!("CARGO_PKG_VERSION").hash(&mut hasher);
-    for resource in catalog.served() {
-        (resource.group, resource.version, resource.kind).hash(&mut hasher);
-    }
-    format!("{:016X}", hasher.finish())
-}
-
-fn openapi_v2(catalog: &Catalog, request: &Request) -> Response<Body> {
-    let accept = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let document = openapi::v2(catalog, RELEASE);
-    if accept.contains("proto-openapi.spec.v2") {
-        return respond(StatusCode::OK, OPENAPI_V2_PROTOBUF, openapi::encode_v2(&document));
-    }
-    codec::json(StatusCode::OK, &document)
-}
-
-fn openapi_v3(catalog: &Catalog, group: &str, version: &str) -> Result<Response<Body>, Status> {
-    let document = openapi::v3(catalog, group, version, RELEASE).ok_or_else(Status::no_such_resource)?;
-    Ok(respond(StatusCode::OK, "application/json", Bytes::from(document.to_string())))
 }

@@ -9,12 +9,13 @@ mod lists;
 mod logs;
 mod negotiate;
 mod objects;
+mod openapi;
 mod options;
 mod pretty;
 mod reviews;
 mod watch;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,26 +24,31 @@ use api::status::Status;
 use bytes::{Bytes, BytesMut};
 use daemon::panics::Guarded;
 use daemon::tls::ClientTls;
-use http::{HeaderMap, Method, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::attributes::{Attributes, ResourceAttributes, User};
-use crate::authentication::{Authentication, Issuer};
+use crate::audit::Record;
+use crate::authentication::{Authentication, Issuer, impersonate};
 use crate::authorization::{self, Authorization};
+use crate::exchange::{Arrival, Exchange, Filters, with_id};
 use crate::kubelet::Kubelets;
+use crate::limits::TOO_MANY;
+use crate::metrics::{CacheMetrics, DryRun, RequestMetrics};
 use crate::registry::{Context, Registry};
 use crate::request::Query;
 use crate::server::Body;
 
 pub use api::patch::Patch;
-use apply::is_apply;
-pub(crate) use apply::manager_of;
+pub(crate) use apply::{is_apply, manager_of};
+use codec::respond;
 pub use codec::{Media, in_version};
 use components::Components;
 pub use decode::{Expected, FieldValidation, fit, read};
 pub use negotiate::failure;
 use negotiate::refusal;
+use openapi::OpenApi;
 
 /// As upstream: what etcd takes, and then some for patches.
 const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -59,10 +65,13 @@ pub struct Rest {
     issuer: Option<Issuer>,
     kubelets: Kubelets,
     components: Components,
+    openapi: OpenApi,
     health: daemon::Health,
     /// Told to clients that ask where the API is.
     address: SocketAddr,
     panics: Counter,
+    pub(crate) tls_errors: Counter,
+    pub(crate) filters: Filters,
 }
 
 /// A request without its body.
@@ -88,16 +97,29 @@ impl Rest {
     /// `kubelet_tls`: how this server shows itself to kubelets; without it there are no logs.
     pub fn new(
         registry: Arc<Registry>,
-        authentication: Authentication,
+        (authentication, issuer): (Authentication, Option<Issuer>),
         authorization: Authorization,
-        issuer: Option<Issuer>,
         kubelet_tls: Option<ClientTls>,
         mut health: daemon::Health,
         address: SocketAddr,
+        filters: Filters,
     ) -> Self {
         let panics = Counter::default();
         let help = "Requests that ended in a panic of their handler; each was answered with 500";
-        health.registry().register("apiserver_request_panics", help, panics.clone());
+        let metrics = health.registry();
+        metrics.register("apiserver_request_panics", help, panics.clone());
+        authentication.register(metrics);
+        authorization.register(metrics);
+        registry.admission().register(metrics);
+        metrics.register_collector(Box::new(CacheMetrics(registry.clone())));
+        metrics.register_collector(Box::new(RequestMetrics(filters.requests.clone())));
+        filters.limits.register(metrics);
+        if let Some(audit) = &filters.audit {
+            audit.register(metrics);
+        }
+        let tls_errors = Counter::default();
+        let help = "Number of requests dropped with 'TLS handshake error from' error";
+        metrics.register("apiserver_tls_handshake_errors", help, tls_errors.clone());
         Self {
             registry,
             authentication,
@@ -105,9 +127,12 @@ impl Rest {
             issuer,
             kubelets: Kubelets::new(kubelet_tls, address.ip()),
             components: Components::default(),
+            openapi: OpenApi::default(),
             health,
             address,
             panics,
+            tls_errors,
+            filters,
         }
     }
 
@@ -126,30 +151,113 @@ impl Rest {
         })
     }
 
+    /// A request as it comes from a connection: by the user of its certificate, if it has shown one, from this address.
+    pub async fn receive<B>(
+        &self,
+        certificate: Option<&Arc<User>>,
+        peer: Option<IpAddr>,
+        request: http::Request<B>,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let user = match self.authentication.user(certificate, request.headers()).await {
+            Err(_) if authorization::is_open(request.uri().path()) => Ok(Arc::default()),
+            user => user,
+        };
+        self.handle_from(user, peer, request).await
+    }
+
+    /// A request of a user who is known already.
     pub async fn handle<B>(&self, user: Arc<User>, request: http::Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.handle_from(Ok(user), None, request).await
+    }
+
+    async fn handle_from<B>(
+        &self,
+        user: Result<Arc<User>, Status>,
+        peer: Option<IpAddr>,
+        request: http::Request<B>,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let (parts, body) = request.into_parts();
+        let (user, refused) = match user {
+            Ok(user) => (user, None),
+            Err(status) => (Arc::default(), Some(status)),
+        };
         let query = Query::parse(parts.uri.query());
         let attributes = Attributes::of_request(user, &parts.method, parts.uri.path(), &query);
-        let attributes = attributes.in_catalog(&self.registry.catalog(), &query);
-        let request = Request {
+        let catalog = self.registry.catalog();
+        let mut attributes = attributes.in_catalog(&catalog, &query);
+        let arrival = Arrival::new(&self.filters, &parts.uri, &parts.headers, peer);
+        let dry_run = DryRun::of(query.list("dryRun"));
+        let headers = &parts.headers;
+        let mut exchange = Exchange::begin(&self.filters, &catalog, &arrival, &mut attributes, headers, dry_run);
+        let mut request = Request {
             attributes,
             method: parts.method,
             query,
             raw_query: parts.uri.query().unwrap_or("").to_owned(),
             headers: parts.headers,
         };
+        if let Some(status) = refused {
+            let response = refusal(&request, &status);
+            exchange.unauthenticated(&request.headers, response.status());
+            return with_id(response, arrival.id);
+        }
+        exchange.received();
         let what = format!("{} {}", request.method, request.attributes.path);
-        let result = self.guarded(&what, self.answer(&request, body)).await;
-        let response = result.flatten().unwrap_or_else(|status| refusal(&request, &status));
-        if pretty::wanted(&request) { pretty::print(response).await } else { response }
+        let answer = self.admitted(&mut request, &mut exchange, body);
+        let response = match self.guarded(&what, answer).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(status)) => {
+                if let Some(record) = exchange.record() {
+                    record.refused(&status);
+                }
+                refusal(&request, &status)
+            }
+            Err(panic) => {
+                exchange.panicked(&panic);
+                refusal(&request, &panic)
+            }
+        };
+        let response = if pretty::wanted(&request) { pretty::print(response).await } else { response };
+        exchange.answer(arrival.id, response)
+    }
+
+    /// As the user whom the request names, if there is room for it.
+    async fn admitted<B>(
+        &self,
+        request: &mut Request,
+        exchange: &mut Exchange,
+        body: B,
+    ) -> Result<Response<Body>, Status>
+    where
+        B: http_body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let user = request.attributes.user.clone();
+        let wanted = impersonate(user.clone(), &request.headers, &self.authorization).await?;
+        if let Some(record) = exchange.record().filter(|_| !Arc::ptr_eq(&user, &wanted)) {
+            record.impersonates(&wanted);
+        }
+        request.attributes.user = wanted;
+        if exchange.enter(&self.filters.limits, &request.attributes).is_err() {
+            return Ok(too_many());
+        }
+        self.answer(request, exchange.record().map(Arc::as_ref), body).await
     }
 
     /// The body is read before anything is refused: a client that still sends would see a broken stream instead of the answer.
-    async fn answer<B>(&self, request: &Request, body: B) -> Result<Response<Body>, Status>
+    async fn answer<B>(&self, request: &Request, record: Option<&Record>, body: B) -> Result<Response<Body>, Status>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -158,6 +266,10 @@ impl Rest {
             Method::GET | Method::HEAD => Bytes::new(),
             _ => read_body(body).await?,
         };
+        if let Some(record) = record {
+            let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            record.request(content_type.unwrap_or(""), &body);
+        }
         if !authorization::is_open(&request.attributes.path) {
             self.authorization.check(&request.attributes).await?;
         }
@@ -242,6 +354,14 @@ impl Rest {
             (Handler::Token, _) => self.token(request, &target, body).await,
         }
     }
+}
+
+/// As upstream tells it: the one refusal that is no Status.
+fn too_many() -> Response<Body> {
+    let mut response =
+        respond(StatusCode::TOO_MANY_REQUESTS, "text/plain; charset=utf-8", format!("{TOO_MANY}\n").into_bytes());
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 async fn read_body<B>(body: B) -> Result<Bytes, Status>

@@ -19,6 +19,8 @@ pub(super) fn wanted(request: &Request) -> bool {
     match request.query.text("pretty") {
         // A line for each event.
         _ if request.attributes.verb == "watch" => false,
+        // Documents of machines, sent as they are kept.
+        _ if request.attributes.path.starts_with("/openapi/") => false,
         "" => by_hand(&request.headers),
         _ => request.query.flag("pretty"),
     }

@@ -154,7 +154,7 @@ impl Rest {
 fn attributes(user: Arc<User>, asked: (Option<&AskedResource>, Option<&NonResourceAttributes>)) -> Attributes {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     if let (_, Some(asked)) = asked {
-        return Attributes { user, verb: text(&asked.verb).into(), path: text(&asked.path), resource: None };
+        return Attributes { user, verb: text(&asked.verb).into(), path: text(&asked.path), ..Attributes::default() };
     }
     let asked = asked.0.cloned().unwrap_or_default();
     let resource = ResourceAttributes {
@@ -166,5 +166,5 @@ fn attributes(user: Arc<User>, asked: (Option<&AskedResource>, Option<&NonResour
         subresource: text(&asked.subresource),
         rest: String::new(),
     };
-    Attributes { user, verb: text(&asked.verb).into(), path: String::new(), resource: Some(resource) }
+    Attributes::question(user, text(&asked.verb), resource)
 }

@@ -10,6 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures::Stream;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use storage::{Entry, EventType, Seen, Watcher};
 use tokio::time::Instant;
@@ -46,7 +47,13 @@ impl Rest {
         };
         let bookmarks = request.query.flag("allowWatchBookmarks");
         let mut first = BytesMut::new();
-        let mut writer = Writer { target: target.clone(), form, media, begun: false };
+        let mut writer = Writer {
+            target: target.clone(),
+            form,
+            media,
+            begun: false,
+            sent: self.filters.requests.watch_events(target.form()),
+        };
         let watcher = match version {
             Some(after) if after > 0 && !initial => match self.registry.watch(target, filter, after).await {
                 Ok(watcher) => watcher,
@@ -141,12 +148,14 @@ struct Writer {
     media: Media,
     /// Only the first table of a watch names its columns.
     begun: bool,
+    sent: Counter,
 }
 
 impl Writer {
     fn events(&mut self, out: &mut BytesMut, events: &[Seen]) {
         let stored = self.target.form().is_stored();
         if stored && matches!(self.form, Form::Object) && self.media != Media::Protobuf {
+            self.sent.inc_by(events.len() as u64);
             out.reserve(events.iter().map(|(kind, event)| event.frame(*kind).len()).sum());
             return events.iter().for_each(|(kind, event)| out.put_slice(&event.frame(*kind)));
         }
@@ -157,6 +166,7 @@ impl Writer {
 
     /// `entry`: where the cache has the object.
     fn event(&mut self, out: &mut BytesMut, kind: &str, object: &Bytes, entry: Option<&Arc<Entry>>) {
+        self.sent.inc();
         if self.media == Media::Protobuf {
             let form = self.target.form();
             let body = match &self.form {

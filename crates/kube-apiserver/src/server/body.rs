@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use api::catalog::Served;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::Stream;
 use http_body::{Body as _, Frame, SizeHint};
 
-use api::catalog::Served;
-use std::sync::Arc;
-
+use crate::exchange::Followed;
 use crate::registry::Object;
 use crate::rest::in_version;
 
@@ -22,6 +22,8 @@ pub enum Body {
     List(Box<ListBody>),
     Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
     Grpc(tonic::body::Body),
+    /// One of the others, whose end somebody waits for.
+    Followed(Box<Followed>),
 }
 
 /// A JSON list out of the bytes that the cache holds.
@@ -103,6 +105,7 @@ impl http_body::Body for Body {
             Self::List(list) => list.tail.is_none(),
             Self::Stream(_) => false,
             Self::Grpc(body) => body.is_end_stream(),
+            Self::Followed(followed) => followed.body.is_end_stream(),
         }
     }
 
@@ -113,6 +116,7 @@ impl http_body::Body for Body {
             Self::List(list) => SizeHint::with_exact(list.left),
             Self::Stream(_) => SizeHint::default(),
             Self::Grpc(body) => body.size_hint(),
+            Self::Followed(followed) => followed.body.size_hint(),
         }
     }
 }
@@ -126,6 +130,15 @@ impl Body {
             Self::List(list) => Poll::Ready(list.next_chunk().map(|chunk| Ok(Frame::data(chunk)))),
             Self::Stream(stream) => stream.as_mut().poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
             Self::Grpc(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Followed(followed) => {
+                let poll = followed.body.poll_parts(cx);
+                if let Poll::Ready(Some(Ok(frame))) = &poll
+                    && let Some(data) = frame.data_ref()
+                {
+                    followed.sent(data);
+                }
+                poll
+            }
         }
     }
 }

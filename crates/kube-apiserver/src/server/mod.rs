@@ -1,30 +1,27 @@
-//! The listener: TLS, who is calling, and whether it is REST or gRPC. Both live on the same port.
+//! The listener: connections, TLS, and whose certificate it is. What is asked for over a connection goes to its [`Front`].
 
 mod body;
+mod front;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::tls::{ServerTls, peer_identity};
-use http::{Request, Response, header};
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rpc::resource::resources_server::ResourcesServer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_service::Service;
 
-use crate::attributes::User;
-use crate::authentication::{Authentication, impersonate};
-use crate::authorization::is_open;
-use crate::grpc::Grpc;
-use crate::rest::{Media, Rest, failure};
+use crate::authentication::Authentication;
+use crate::rest::Rest;
 
 pub use body::{Body, ListBody};
+pub use front::Front;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a client may send as one header block, and how many requests it may have open on one connection.
@@ -71,17 +68,21 @@ impl Server {
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.tls.acceptor().accept(stream)).await;
         let stream = match handshake {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!("TLS handshake: {error}"),
-            Err(_) => return tracing::debug!("TLS handshake: too slow"),
+            Ok(Err(error)) => {
+                self.rest.tls_errors.inc();
+                return tracing::debug!("TLS handshake: {error}");
+            }
+            Err(_) => {
+                self.rest.tls_errors.inc();
+                return tracing::debug!("TLS handshake: too slow");
+            }
         };
         let certificate = peer_identity(stream.get_ref().1.peer_certificates()).map(Authentication::of_certificate);
-        let server = self.clone();
-        let grpc = ResourcesServer::new(Grpc::new(self.rest.registry.clone(), self.rest.authorization.clone()))
-            .max_decoding_message_size(4 * 1024 * 1024)
-            .max_encoding_message_size(usize::MAX);
+        let peer = stream.get_ref().0.peer_addr().ok().map(|address| address.ip());
+        let front = Front::new(self.rest.clone(), certificate, peer);
         let service = service_fn(move |request: Request<Incoming>| {
-            let (server, mut grpc, certificate) = (server.clone(), grpc.clone(), certificate.clone());
-            async move { Ok::<_, Infallible>(server.answer(&mut grpc, certificate.as_ref(), request).await) }
+            let front = front.clone();
+            async move { Ok::<_, Infallible>(front.answer(request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
@@ -105,45 +106,5 @@ impl Server {
         }
         // What still runs after the grace period is cut when the task is dropped.
         let _ = tokio::time::timeout(GRACE, connection).await;
-    }
-
-    /// Authentication is the first of the layers; the others need to know what is asked for.
-    async fn answer(
-        &self,
-        grpc: &mut ResourcesServer<Grpc>,
-        certificate: Option<&Arc<User>>,
-        mut request: Request<Incoming>,
-    ) -> Response<Body> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-        let is_grpc = content_type.starts_with(b"application/grpc");
-        let user = match self.rest.authentication.user(certificate, request.headers()).await {
-            Ok(user) => user,
-            Err(_) if !is_grpc && is_open(request.uri().path()) => Arc::default(),
-            Err(_) if is_grpc => {
-                let status =
-                    tonic::Status::unauthenticated("a client certificate of --client-ca-file or a token is required");
-                return status.into_http::<tonic::body::Body>().map(Body::Grpc);
-            }
-            Err(status) => return failure(&status, Media::Json),
-        };
-        let user = match impersonate(user, request.headers(), &self.rest.authorization).await {
-            Ok(user) => user,
-            Err(status) if is_grpc => {
-                return tonic::Status::permission_denied(status.message)
-                    .into_http::<tonic::body::Body>()
-                    .map(Body::Grpc);
-            }
-            Err(status) => return failure(&status, Media::Json),
-        };
-        if !is_grpc {
-            return self.rest.handle(user, request).await;
-        }
-        let what = request.uri().path().to_owned();
-        request.extensions_mut().insert(user);
-        match self.rest.guarded(&what, grpc.call(request)).await {
-            Ok(Ok(response)) => response.map(Body::Grpc),
-            Ok(Err(never)) => match never {},
-            Err(status) => tonic::Status::internal(status.message).into_http::<tonic::body::Body>().map(Body::Grpc),
-        }
     }
 }

@@ -1,6 +1,9 @@
 //! Requests in, answers out, no network.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use api::catalog::Catalog;
 use bytes::Bytes;
@@ -13,15 +16,39 @@ use kube_apiserver::authentication::{
     VerifyingKey,
 };
 use kube_apiserver::authorization::{AlwaysAllow, Authorization, Rbac};
+use kube_apiserver::exchange::Filters;
+use kube_apiserver::metrics::MeasuredBackend;
 use kube_apiserver::registry::{Ranges, Registry};
 use kube_apiserver::rest::Rest;
+use kube_apiserver::server::{Body, Front};
+use rpc::resource::resources_client::ResourcesClient;
 use serde_json::{Value, json};
 use storage::{Cache, Memory};
+use tower_service::Service;
 
 pub struct Api {
     pub registry: Arc<Registry>,
     pub rest: Arc<Rest>,
     pub user: Arc<User>,
+}
+
+/// A connection without a network.
+#[derive(Clone)]
+pub struct Wire(Front);
+
+impl Service<Request<tonic::body::Body>> for Wire {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
+        let front = self.0.clone();
+        Box::pin(async move { Ok(front.answer(request).await) })
+    }
 }
 
 pub const ISSUER: &str = "https://issuer.test";
@@ -43,7 +70,12 @@ fn user(name: &str, groups: &[&str]) -> Arc<User> {
 }
 
 /// What serves a registry.
-pub fn rest(registry: &Arc<Registry>, authorization: Authorization) -> Rest {
+pub fn rest(
+    registry: &Arc<Registry>,
+    authorization: Authorization,
+    filters: Filters,
+    measured: Option<MeasuredBackend>,
+) -> Rest {
     let key = include_bytes!("service-account.key");
     let audiences = vec![ISSUER.to_owned()];
     let issuer = Issuer {
@@ -66,9 +98,12 @@ pub fn rest(registry: &Arc<Registry>, authorization: Authorization) -> Rest {
         Arc::new(BootstrapTokens { registry: registry.clone() }),
     ];
     let authentication = Authentication::new(methods, audiences, false);
-    let health = daemon::Health::unbound();
+    let mut health = daemon::Health::unbound();
+    if let Some(measured) = measured {
+        health.registry().register_collector(Box::new(measured));
+    }
     let address = "127.0.0.1:6443".parse().unwrap();
-    Rest::new(registry.clone(), authentication, authorization, Some(issuer), None, health, address)
+    Rest::new(registry.clone(), (authentication, Some(issuer)), authorization, None, health, address, filters)
 }
 
 pub fn everything() -> Authorization {
@@ -95,13 +130,19 @@ impl Api {
 
     /// With the namespaces that every cluster has.
     pub async fn start_with(authorization: Authorization, admission: Admission) -> Self {
-        let backend = Memory::new();
+        Self::start_filtered(authorization, admission, Filters::default()).await
+    }
+
+    /// With something else that every request passes.
+    pub async fn start_filtered(authorization: Authorization, admission: Admission, filters: Filters) -> Self {
+        let measured = MeasuredBackend::new(Memory::new());
+        let backend = Arc::new(measured.clone());
         let catalog = Catalog::builtin();
         let cache = Cache::start(backend.clone());
         let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
         let registry = Registry::new(catalog, backend, cache.clone(), admission, ranges, 3600);
         cache.ready().await;
-        let rest = Arc::new(rest(&registry, authorization));
+        let rest = Arc::new(rest(&registry, authorization, filters, Some(measured)));
         let api = Self { registry, rest, user: user("admin", &["system:masters"]) };
         for name in api::strategy::SYSTEM_NAMESPACES {
             let namespace = json!({"metadata": {"name": name}});
@@ -164,6 +205,18 @@ impl Api {
         let (parts, body) = self.rest.handle(self.user.clone(), request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (parts.status.as_u16(), serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    /// The answer as it is, to a request that need not be whole.
+    pub async fn answer(&self, request: http::request::Builder, body: &Value) -> http::Response<Body> {
+        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        self.rest.handle(self.user.clone(), request.body(Full::new(body)).unwrap()).await
+    }
+
+    /// Calls over gRPC, by a client whose certificate is this user's.
+    pub fn grpc(&self) -> ResourcesClient<Wire> {
+        let peer = Some(std::net::IpAddr::from([10, 0, 0, 9]));
+        ResourcesClient::new(Wire(Front::new(self.rest.clone(), Some(self.user.clone()), peer)))
     }
 
     pub async fn json(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kube_apiserver::exchange::Filters;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -30,7 +31,7 @@ async fn each_is_asked_and_what_it_says_is_told() {
     let ill = daemon("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 4\r\n\r\nlost").await;
     let mut api = Api::start().await;
     let registry = api.registry.clone();
-    let components = |list| Arc::new(rest(&registry, everything()).with_components(list));
+    let components = |list| Arc::new(rest(&registry, everything(), Filters::default(), None).with_components(list));
     api.rest = components(vec![("controller-manager", ill), ("scheduler", well)]);
     let all = "/api/v1/componentstatuses";
     let (code, list) = api.json("GET", all, &Value::Null).await;

@@ -2,9 +2,13 @@
 
 mod admission;
 mod apply;
+mod audit;
 mod common;
 mod components;
 mod hostile;
+mod limits;
+mod metrics;
+mod openapi;
 mod others;
 mod parts;
 mod policies;

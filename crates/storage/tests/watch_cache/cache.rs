@@ -125,6 +125,7 @@ async fn a_slow_watcher_is_overtaken_and_nobody_waits_for_it() {
     assert_eq!(slow_at_bookmark.bookmark(10).unwrap_err(), Ended::Overtaken);
     assert_eq!(some(&mut slow, 1).await.unwrap_err(), Ended::Overtaken);
     assert_eq!(some(&mut slow_by_node, 1).await.unwrap_err(), Ended::Overtaken);
+    assert_eq!(store.figures().overtaken, 3);
     while mirror.0.len() < 2 {
         mirror.apply(&some(&mut fast, 10_000).await.unwrap());
     }

@@ -42,13 +42,13 @@ pub fn v2(catalog: &Catalog, release: &str) -> Value {
         "paths": document.paths, "definitions": document.definitions()})
 }
 
-/// `/openapi/v3`: where the documents are. `hash` changes whenever a document may have changed.
-pub fn v3_index(catalog: &Catalog, hash: &str) -> Value {
+/// `/openapi/v3`: where the documents are. `hash`: of the document of a group and version.
+pub fn v3_index<'a>(catalog: &Catalog, hash: impl Fn(&'static str, &'static str) -> &'a str) -> Value {
     let mut paths = Map::new();
     for (group, versions) in catalog.groups() {
         for version in versions {
             let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
-            let url = format!("/openapi/v3/{path}?hash={hash}");
+            let url = format!("/openapi/v3/{path}?hash={}", hash(group, version));
             paths.insert(path, json!({"serverRelativeURL": url}));
         }
     }

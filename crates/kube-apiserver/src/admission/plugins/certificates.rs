@@ -29,7 +29,7 @@ async fn may(authorization: &Authorization, attempt: &Attempt<'_>, verb: &'stati
             ..ResourceAttributes::default()
         };
         let user = attempt.context.attributes.user.clone();
-        let asked = Attributes { user, verb: verb.into(), path: String::new(), resource: Some(resource) };
+        let asked = Attributes::question(user, verb, resource);
         if authorization.decide(&asked).await == Decision::Allow {
             return true;
         }

@@ -73,7 +73,7 @@ impl Escalation {
             name: name.into(),
             ..ResourceAttributes::default()
         };
-        let asked = Attributes { user: user.clone(), verb: verb.into(), path: String::new(), resource: Some(resource) };
+        let asked = Attributes::question(user.clone(), verb, resource);
         if self.authorization.decide(&asked).await == Decision::Allow {
             return Ok(());
         }

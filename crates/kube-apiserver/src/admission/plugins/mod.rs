@@ -159,7 +159,7 @@ impl Plugins {
         if by_rbac {
             list.push(Arc::new(escalation::Escalation { authorization: authorization.clone(), rbac: rbac.clone() }));
         }
-        Admission(list)
+        Admission::of(list)
     }
 }
 

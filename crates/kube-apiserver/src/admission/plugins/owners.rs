@@ -17,7 +17,7 @@ impl OwnerReferencesPermissionEnforcement {
 
     async fn may(&self, attempt: &Attempt<'_>, verb: &'static str, resource: ResourceAttributes) -> bool {
         let user = attempt.context.attributes.user.clone();
-        let asked = Attributes { user, verb: verb.into(), path: String::new(), resource: Some(resource) };
+        let asked = Attributes::question(user, verb, resource);
         self.0.decide(&asked).await == Decision::Allow
     }
 }

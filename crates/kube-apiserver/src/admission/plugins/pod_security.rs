@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::admission::{Attempt, Operation, Plugin, typed};
+use crate::attributes::Attributes;
 use crate::registry::parse;
 
 /// Of the pods that are there when a namespace gets another level.
@@ -19,6 +20,11 @@ const MAX_CHECKED: usize = 3000;
 const MAX_TIME: Duration = Duration::from_secs(1);
 /// They give the pod no other rights.
 const IGNORED: [&str; 8] = ["exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"];
+
+/// Annotations of audit events.
+const ENFORCED: &str = "pod-security.kubernetes.io/enforce-policy";
+const AUDITED: &str = "pod-security.kubernetes.io/audit-violations";
+const EXEMPT: &str = "pod-security.kubernetes.io/exempt";
 
 /// What holds where labels say nothing, and who is not held to it.
 #[derive(Clone, Debug, Default)]
@@ -63,13 +69,26 @@ impl Plugin for PodSecurity {
             return self.of_namespace(attempt, object).await;
         }
         let namespace = &attempt.target.namespace;
-        let user = &attempt.context.attributes.user.name;
-        if self.exempt.namespaces.contains(namespace) || self.exempt.usernames.contains(user) {
+        let Attributes { user, trail, .. } = &attempt.context.attributes;
+        if self.exempt.namespaces.contains(namespace) {
+            trail.note(EXEMPT, || "namespace");
+            return Ok(());
+        }
+        if self.exempt.usernames.contains(&user.name) {
+            trail.note(EXEMPT, || "user");
             return Ok(());
         }
         let policy = self.policy(attempt, namespace).await?;
         let is_pod = resource.plural == "pods";
-        if policy.is_privileged() || (!is_pod && policy.warn.level == Level::Privileged) {
+        if policy.is_privileged() {
+            if is_pod {
+                trail.note(ENFORCED, || policy.enforce.to_string());
+            }
+            return Ok(());
+        }
+        // Nobody reads what would be noted where no events are written.
+        let audits = trail.is_on() && policy.audit.level != Level::Privileged;
+        if !is_pod && !audits && policy.warn.level == Level::Privileged {
             return Ok(());
         }
         let path = if is_pod { "" } else { template_of(resource.group, resource.plural).unwrap_or("") };
@@ -79,10 +98,21 @@ impl Plugin for PodSecurity {
         }
         let spec: PodSpec = typed(&pod["spec"])?;
         if spec.runtime_class_name.as_ref().is_some_and(|name| self.exempt.runtime_classes.contains(name)) {
+            trail.note(EXEMPT, || "runtimeClass");
             return Ok(());
         }
         let violations = |wanted: &LevelVersion| evaluate(wanted, meta::metadata(pod, "annotations"), &spec);
+        let would = |wanted: &LevelVersion, found: &[Violation]| {
+            format!("would violate PodSecurity \"{wanted}\": {}", details(found))
+        };
+        if audits {
+            let found = violations(&policy.audit);
+            if !found.is_empty() {
+                trail.note(AUDITED, || would(&policy.audit, &found));
+            }
+        }
         if is_pod {
+            trail.note(ENFORCED, || policy.enforce.to_string());
             let found = violations(&policy.enforce);
             if !found.is_empty() {
                 let why = format!("violates PodSecurity \"{}\": {}", policy.enforce, details(&found));
@@ -91,7 +121,7 @@ impl Plugin for PodSecurity {
         }
         let found = violations(&policy.warn);
         if !found.is_empty() {
-            attempt.context.warn(format!("would violate PodSecurity \"{}\": {}", policy.warn, details(&found)));
+            attempt.context.warn(would(&policy.warn, &found));
         }
         Ok(())
     }

@@ -28,7 +28,13 @@ pub struct Rbac(Arc<RwLock<Policy>>);
 #[async_trait]
 impl Authorizer for Rbac {
     async fn authorize(&self, attributes: &Attributes) -> Decision {
-        if self.read().allows(attributes) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
+        match self.read().allowing(attributes) {
+            Some(binding) => {
+                attributes.trail.allowed_because(|| format!("RBAC: allowed by {binding}"));
+                Decision::Allow
+            }
+            None => Decision::NoOpinion(String::new()),
+        }
     }
 
     fn rules(&self, user: &User, namespace: &str) -> Result<Vec<PolicyRule>, String> {
@@ -90,6 +96,11 @@ impl Rbac {
     /// The rules that a user has in a namespace; without one, in the cluster.
     pub fn rules_for(&self, user: &User, namespace: &str) -> Vec<PolicyRule> {
         self.read().rules(user, namespace).cloned().collect()
+    }
+
+    /// Roles and bindings are known: who is not allowed something now is not.
+    pub fn is_ready(&self) -> bool {
+        self.read().is_whole()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Policy> {

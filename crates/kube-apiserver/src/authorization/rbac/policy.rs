@@ -1,6 +1,7 @@
 //! Roles and bindings, compiled so that a request looks only at the bindings of its user. Pure.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::api::rbac::v1::{PolicyRule, RoleRef, Subject as ApiSubject};
@@ -16,17 +17,33 @@ enum Subject {
     Group(String),
 }
 
+/// What one subject of a binding is given.
 #[derive(Debug)]
-struct Binding {
+pub struct Binding {
     key: Key,
     role: Key,
+    /// The subject as upstream describes it.
+    to: String,
+}
+
+impl fmt::Display for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ((namespace, name), (of, role)) = (&self.key, &self.role);
+        let kind = if of.is_empty() { "ClusterRole" } else { "Role" };
+        match namespace.as_str() {
+            "" => write!(f, "ClusterRoleBinding {name:?} of {kind} {role:?} to {}", self.to),
+            namespace => write!(f, "RoleBinding {:?} of {kind} {role:?} to {}", format!("{name}/{namespace}"), self.to),
+        }
+    }
 }
 
 #[derive(Default)]
 pub struct Policy {
     roles: HashMap<Key, Arc<[PolicyRule]>>,
-    by_subject: HashMap<Subject, Vec<Arc<Binding>>>,
+    by_subject: HashMap<Subject, Vec<Binding>>,
     subjects_of: HashMap<Key, Vec<Subject>>,
+    /// The kinds that were listed once, a bit each.
+    listed: u8,
 }
 
 impl Policy {
@@ -50,17 +67,20 @@ impl Policy {
         }
         let Some((role, subjects)) = binding else { return };
         let namespace = if role.kind == "Role" { key.0.clone() } else { String::new() };
-        let binding = Arc::new(Binding { key: key.clone(), role: (namespace, role.name.clone()) });
-        let mut subjects: Vec<Subject> = subjects.iter().filter_map(|subject| compile(subject, &key.0)).collect();
-        subjects.dedup();
-        for subject in &subjects {
-            self.by_subject.entry(subject.clone()).or_default().push(binding.clone());
+        let role = (namespace, role.name.clone());
+        let mut compiled: Vec<Subject> = Vec::new();
+        for subject in subjects {
+            let Some(one) = compile(subject, &key.0) else { continue };
+            let binding = Binding { key: key.clone(), role: role.clone(), to: describe(subject, &key.0) };
+            self.by_subject.entry(one.clone()).or_default().push(binding);
+            compiled.push(one);
         }
-        self.subjects_of.insert(key, subjects);
+        self.subjects_of.insert(key, compiled);
     }
 
     /// Forgets the roles, or the bindings, of the cluster or of namespaces: a list follows that tells them all.
     pub fn forget(&mut self, roles: bool, cluster: bool) {
+        self.listed |= 1 << (2 * u8::from(roles) + u8::from(cluster));
         if roles {
             self.roles.retain(|(namespace, _), _| namespace.is_empty() != cluster);
             return;
@@ -71,18 +91,33 @@ impl Policy {
         }
     }
 
-    pub fn allows(&self, attributes: &Attributes) -> bool {
+    /// All four kinds were told.
+    pub fn is_whole(&self) -> bool {
+        self.listed == 0b1111
+    }
+
+    /// The binding by which a request is allowed.
+    pub fn allowing<'a>(&'a self, attributes: &'a Attributes) -> Option<&'a Binding> {
         let namespace = attributes.resource.as_ref().map_or("", |about| about.namespace.as_str());
-        self.rules(&attributes.user, namespace).any(|rule| permits(rule, attributes))
+        let mut given = self.given(&attributes.user, namespace);
+        given.find(|(_, rules)| rules.iter().any(|rule| permits(rule, attributes))).map(|(binding, _)| binding)
     }
 
     /// What a user may do in a namespace; without one, in the cluster.
     pub fn rules<'a>(&'a self, user: &'a User, namespace: &'a str) -> impl Iterator<Item = &'a PolicyRule> {
+        self.given(user, namespace).flat_map(|(_, rules)| rules.iter())
+    }
+
+    fn given<'a>(
+        &'a self,
+        user: &'a User,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = (&'a Binding, &'a Arc<[PolicyRule]>)> {
         let groups = user.groups.iter().map(|group| Subject::Group(group.clone()));
         let subjects = std::iter::once(Subject::User(user.name.clone())).chain(groups);
         let bindings = subjects.filter_map(|subject| self.by_subject.get(&subject)).flatten();
         let here = bindings.filter(move |binding| binding.key.0.is_empty() || binding.key.0 == namespace);
-        here.filter_map(|binding| self.roles.get(&binding.role)).flat_map(|rules| rules.iter())
+        here.filter_map(|binding| Some((binding, self.roles.get(&binding.role)?)))
     }
 }
 
@@ -97,6 +132,16 @@ fn compile(subject: &ApiSubject, namespace: &str) -> Option<Subject> {
         }
         _ => None,
     }
+}
+
+/// In the words of upstream's reasons.
+fn describe(subject: &ApiSubject, namespace: &str) -> String {
+    let ApiSubject { kind, name, .. } = subject;
+    if kind != "ServiceAccount" {
+        return format!("{kind} {name:?}");
+    }
+    let own = subject.namespace.as_deref().filter(|own| !own.is_empty()).unwrap_or(namespace);
+    format!("{kind} {:?}", format!("{name}/{own}"))
 }
 
 pub fn permits(rule: &PolicyRule, attributes: &Attributes) -> bool {
@@ -146,7 +191,8 @@ mod tests {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         let user = Arc::new(User { name: user.into(), groups, ..User::default() });
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        policy.allows(&Attributes::of_request(user, &method.parse().unwrap(), path, &Query::parse(Some(query))))
+        let query = Query::parse(Some(query));
+        policy.allowing(&Attributes::of_request(user, &method.parse().unwrap(), path, &query)).is_some()
     }
 
     #[test]
@@ -196,6 +242,33 @@ mod tests {
             !asks(&policy, "eve", &[], "GET", "/api/v1/pods")
                 && asks(&policy, sa, &[], "GET", "/api/v1/namespaces/x/pods")
         );
+    }
+
+    #[test]
+    fn bindings_are_described_as_upstream_does() {
+        let mut policy = Policy::default();
+        for role in [key("", "reader"), key("x", "own")] {
+            policy.set_role(role, rules(json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}])));
+        }
+        let account =
+            |namespace: Option<&str>| json!([{"kind": "ServiceAccount", "name": "s", "namespace": namespace}]);
+        bind(&mut policy, key("", "all"), ("ClusterRole", "reader"), json!([{"kind": "Group", "name": "devs"}]));
+        bind(&mut policy, key("x", "some"), ("Role", "own"), account(None));
+        bind(&mut policy, key("x", "more"), ("ClusterRole", "reader"), account(Some("y")));
+        for (user, group, expected) in [
+            ("ann", "devs", "ClusterRoleBinding \"all\" of ClusterRole \"reader\" to Group \"devs\""),
+            ("system:serviceaccount:x:s", "", "RoleBinding \"some/x\" of Role \"own\" to ServiceAccount \"s/x\""),
+            (
+                "system:serviceaccount:y:s",
+                "",
+                "RoleBinding \"more/x\" of ClusterRole \"reader\" to ServiceAccount \"s/y\"",
+            ),
+        ] {
+            let user = Arc::new(User { name: user.into(), groups: vec![group.into()], ..User::default() });
+            let path = "/api/v1/namespaces/x/pods/p";
+            let attributes = Attributes::of_request(user, &http::Method::GET, path, &Query::default());
+            assert_eq!(policy.allowing(&attributes).map(ToString::to_string).as_deref(), Some(expected));
+        }
     }
 
     #[test]
