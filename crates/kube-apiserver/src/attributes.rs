@@ -106,7 +106,9 @@ impl Attributes {
     pub fn in_catalog(mut self, catalog: &Catalog, query: &Query) -> Self {
         let Some(about) = &mut self.resource else { return self };
         let Some(form) = catalog.find(&about.group, &about.version, &about.resource) else { return self };
-        about.resource = form.plural.to_owned();
+        if about.resource != form.plural {
+            about.resource = form.plural.to_owned();
+        }
         if form.form.style == Style::Flat && form.namespaced && about.namespace.is_empty() {
             about.namespace = match query.text("namespace") {
                 "" if matches!(&*self.verb, "list" | "watch" | "deletecollection") => String::new(),
@@ -175,29 +177,30 @@ fn resource_of(path: &str) -> Option<(ResourceAttributes, bool)> {
         _ => return None,
     }
     found.version = parts.next()?.to_owned();
-    let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
-    let parts: Vec<String> = parts.map(decode).collect();
-    let (parts, old_watch) = match parts.as_slice() {
+    let decode = |part| percent_decode_str(part).decode_utf8_lossy();
+    let mut all = Vec::with_capacity(8);
+    all.extend(parts.map(decode));
+    let (parts, old_watch) = match all.as_mut_slice() {
         [first, rest @ ..] if first == "watch" => (rest, true),
         parts => (parts, false),
     };
-    let own = |sub: &String| sub == "status" || sub == "finalize";
+    let own = |sub: &str| sub == "status" || sub == "finalize";
     // Below a namespace is another resource, unless it is a subresource of the namespace itself.
     let parts = match parts {
         [first, namespace, resource, ..] if first == "namespaces" && !own(resource) => {
-            found.namespace = namespace.clone();
-            &parts[2..]
+            found.namespace = std::mem::take(namespace).into_owned();
+            &mut parts[2..]
         }
         [first, namespace, ..] if first == "namespaces" => {
-            found.namespace = namespace.clone();
+            found.namespace = namespace.to_string();
             parts
         }
         parts => parts,
     };
-    let mut parts = parts.iter().cloned();
-    found.resource = parts.next()?;
-    found.name = parts.next().unwrap_or_default();
-    found.subresource = parts.next().unwrap_or_default();
+    let mut parts = parts.iter_mut().map(std::mem::take);
+    found.resource = parts.next()?.into_owned();
+    found.name = parts.next().unwrap_or_default().into_owned();
+    found.subresource = parts.next().unwrap_or_default().into_owned();
     found.rest = parts.collect::<Vec<_>>().join("/");
     Some((found, old_watch))
 }

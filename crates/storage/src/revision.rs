@@ -1,56 +1,73 @@
 //! The current revision of the store, asked once for many readers.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::backend::{Backend, Error, Tip};
 
-/// A read is linearizable when the revision it waits for was asked after the read began. All reads that arrive while
-/// one question is under way share the next one; a reader costs a look at two counters and allocates nothing.
+/// A read is linearizable when the revision it waits for was asked after the read began. All reads that arrive while one question is under
+/// way share the next one, and are woken by its answer alone.
 pub(crate) struct Revisions {
     shared: Arc<Shared>,
-    /// The last question that was answered, and the answer. Ends with the asking task.
-    answers: watch::Receiver<(u64, Result<Tip, Error>)>,
+    _stop: DropGuard,
 }
 
 #[derive(Default)]
 struct Shared {
-    /// Questions that were begun.
-    begun: AtomicU64,
+    /// Has not been begun.
+    next: Mutex<Arc<Question>>,
     wanted: Notify,
+}
+
+#[derive(Default)]
+struct Question {
+    answer: OnceLock<Result<Tip, Error>>,
+    answered: Notify,
+}
+
+impl Shared {
+    fn next(&self) -> Arc<Question> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn begin(&self) -> Arc<Question> {
+        std::mem::take(&mut *self.next.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Revisions {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
         let shared = Arc::new(Shared::default());
-        let (sender, answers) = watch::channel((0, Ok(Tip::default())));
         let asking = shared.clone();
-        tokio::spawn(async move {
+        let stop = CancellationToken::new();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
             loop {
-                tokio::select! {
-                    () = asking.wanted.notified() => {}
-                    () = sender.closed() => return,
-                }
-                let question = asking.begun.fetch_add(1, Ordering::SeqCst) + 1;
-                let answer = backend.tip().await;
-                if sender.send((question, answer)).is_err() {
-                    return;
-                }
+                asking.wanted.notified().await;
+                let question = asking.begin();
+                let backend = backend.clone();
+                // In a task of its own, so that a panic is an answer as well.
+                let answer = tokio::spawn(async move { backend.tip().await }).await;
+                let answer = answer.unwrap_or_else(|error| Err(Error::Refused(error.to_string())));
+                // Set here only.
+                let _ = question.answer.set(answer);
+                question.answered.notify_waiters();
             }
-        });
-        Self { shared, answers }
+        }));
+        Self { shared, _stop: stop.drop_guard() }
     }
 
     pub(crate) async fn now(&self) -> Result<Tip, Error> {
         // Any question that begins from here on will do.
-        let next = self.shared.begun.load(Ordering::SeqCst) + 1;
+        let question = self.shared.next();
+        let answered = question.answered.notified();
         self.shared.wanted.notify_one();
-        let mut answers = self.answers.clone();
-        match answers.wait_for(|(question, _)| *question >= next).await {
-            Ok(answer) => answer.1.clone(),
-            Err(_) => Err(Error::Refused("kube-apiserver is stopping".into())),
+        // It may have been asked and answered before `answered` was listening.
+        if let Some(answer) = question.answer.get() {
+            return answer.clone();
         }
+        answered.await;
+        question.answer.get().cloned().unwrap_or_else(|| Err(Error::Refused("kube-apiserver is stopping".into())))
     }
 }

@@ -2,6 +2,7 @@
 
 mod body;
 mod front;
+mod gather;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +24,7 @@ use crate::rest::Rest;
 
 pub use body::{Body, ListBody};
 pub use front::Front;
+use gather::Gather;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a client may send as one header block, and how many requests it may have open on one connection.
@@ -93,6 +96,9 @@ impl Server {
             .max_header_list_size(MAX_HEADERS)
             .initial_stream_window_size(256 * 1024)
             .keep_alive_interval(Some(Duration::from_secs(30)));
+        // Each connection of HTTP/1.1 has one answer at a time.
+        let shared = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = if shared { Either::Left(Gather::new(stream)) } else { Either::Right(stream) };
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
