@@ -17,6 +17,7 @@ use crate::attributes::{Attributes, User};
 use crate::audit::{self, AUDIT_ID, Audit, Record, Stage, Trail};
 use crate::limits::{Limits, Permit, TOO_MANY, TooMany};
 use crate::metrics::{DryRun, Measured, Requests};
+use crate::request::text_of;
 use crate::rest::is_apply;
 use crate::server::Body;
 
@@ -94,11 +95,9 @@ impl Exchange {
     }
 
     /// Takes a place among the requests in flight; `Err` where there is none.
-    pub fn enter(&mut self, limits: &Limits, attributes: &Attributes) -> Result<(), Status> {
+    pub fn enter(&mut self, limits: &Limits, attributes: &Attributes) -> Result<(), TooMany> {
         if !self.long {
-            self.permit = limits
-                .admit(attributes)
-                .map_err(|TooMany| Status { message: TOO_MANY.into(), ..Status::too_many_requests("") })?;
+            self.permit = limits.admit(attributes)?;
         }
         Ok(())
     }
@@ -148,8 +147,8 @@ impl Exchange {
         if let Body::Full(bytes) = response.body() {
             self.measured.sent = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
             if let Some(record) = &self.record {
-                let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-                record.response(content_type.unwrap_or(""), bytes.as_deref().unwrap_or(&[]));
+                let content_type = text_of(response.headers(), header::CONTENT_TYPE);
+                record.response(content_type, bytes.as_deref().unwrap_or(&[]));
             }
             return response;
         }
@@ -199,7 +198,7 @@ pub fn with_id(mut response: Response<Body>, id: HeaderValue) -> Response<Body> 
 
 /// What the client has shown of itself.
 fn attempted(headers: &HeaderMap) -> &'static str {
-    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let shown = text_of(headers, header::AUTHORIZATION);
     match shown.trim().split_once(' ').map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
         Some("basic") => "Authentication failed, attempted: basic",
         Some("bearer") => "Authentication failed, attempted: bearer",
@@ -316,7 +315,9 @@ impl Call {
         if long {
             exchange.long_running();
         }
-        let entered = exchange.enter(&filters.limits, attributes);
+        let entered = exchange
+            .enter(&filters.limits, attributes)
+            .map_err(|TooMany| Status { message: TOO_MANY.into(), ..Status::too_many_requests("") });
         if let (Err(status), Some(record)) = (&entered, exchange.record()) {
             record.refused(status);
         }

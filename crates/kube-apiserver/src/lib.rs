@@ -70,7 +70,7 @@ async fn run(config: Config, listener: std::net::TcpListener) -> ExitCode {
         Registry::new(catalog, backend.clone(), cache.clone(), config.admission, config.ranges, config.event_ttl);
 
     let mut health = Health::unbound();
-    health.registry().register_collector(Box::new(measured));
+    measured.register(health.registry());
     let hooks = Arc::default();
     let rbac = config.rbac.clone();
     checks::register(&mut health, backend.clone(), cache.clone(), rbac, &hooks, token.clone());

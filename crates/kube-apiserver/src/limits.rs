@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -13,7 +12,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::attributes::Attributes;
-use crate::metrics::family;
+use crate::metrics::{collect, family};
 
 pub const READ_ONLY: &str = "readOnly";
 pub const MUTATING: &str = "mutating";
@@ -65,7 +64,18 @@ impl Limits {
     }
 
     pub fn register(&self, metrics: &mut Registry) {
-        metrics.register_collector(Box::new(LimitMetrics(self.clone())));
+        let limits = self.clone();
+        collect(metrics, move |encoder| limits.encode(encoder));
+    }
+
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let lanes = || self.lanes.iter().map(|lane| ([("request_kind", lane.kind)], lane));
+        let help = "Number of requests that are worked on now, per request kind";
+        let now = lanes().map(|(labels, lane)| (labels, ConstGauge::new(lane.now() as i64)));
+        family(&mut encoder, ("apiserver_current_inflight_requests", help, MetricType::Gauge), now)?;
+        let help = "Number of requests rejected with 'Try again later' response";
+        let dropped = lanes().map(|(labels, lane)| (labels, ConstCounter::new(lane.dropped.get())));
+        family(&mut encoder, ("apiserver_dropped_requests", help, MetricType::Counter), dropped)
     }
 
     pub fn lanes(&self) -> &[Arc<Lane>] {
@@ -86,26 +96,6 @@ impl Limits {
         }
         lane.dropped.inc();
         Err(TooMany)
-    }
-}
-
-struct LimitMetrics(Limits);
-
-impl fmt::Debug for LimitMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LimitMetrics").finish_non_exhaustive()
-    }
-}
-
-impl Collector for LimitMetrics {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let lanes = || self.0.lanes.iter().map(|lane| ([("request_kind", lane.kind)], lane));
-        let help = "Number of requests that are worked on now, per request kind";
-        let now = lanes().map(|(labels, lane)| (labels, ConstGauge::new(lane.now() as i64)));
-        family(&mut encoder, ("apiserver_current_inflight_requests", help, MetricType::Gauge), now)?;
-        let help = "Number of requests rejected with 'Try again later' response";
-        let dropped = lanes().map(|(labels, lane)| (labels, ConstCounter::new(lane.dropped.get())));
-        family(&mut encoder, ("apiserver_dropped_requests", help, MetricType::Counter), dropped)
     }
 }
 

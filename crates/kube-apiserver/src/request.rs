@@ -1,10 +1,17 @@
-//! The parameters of a request.
+//! The parameters of a request, and its headers as text.
 
 use std::collections::HashMap;
 
 use api::field::{Errors, Path};
 use api::status::Status;
+use http::HeaderMap;
+use http::header::HeaderName;
 use percent_encoding::percent_decode_str;
+
+/// A header's value; empty where there is none, or none that is text.
+pub fn text_of(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
 
 /// The parameters of a query. Of one that occurs twice the first counts, unless it is a list.
 #[derive(Clone, Debug, Default)]

@@ -15,12 +15,13 @@ use prometheus_client::registry::Registry as Metrics;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::metrics::collect;
 use crate::registry::{Context, Object, Registry, Target};
 
 pub use config::{ConfigError, Configuration};
 pub use plugins::{Plugins, UnknownPlugin};
 pub use terms::Terms;
-use timings::{Step, Timed, Timings};
+use timings::{Step, Timed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -116,7 +117,8 @@ impl Admission {
     }
 
     pub fn register(&self, metrics: &mut Metrics) {
-        metrics.register_collector(Box::new(Timings(self.0.clone())));
+        let plugins = self.0.clone();
+        collect(metrics, move |encoder| timings::encode(&plugins, encoder));
     }
 
     /// Those that have something to say.

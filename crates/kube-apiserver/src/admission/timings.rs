@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::histogram::Histogram;
@@ -44,35 +43,25 @@ impl Timed {
     }
 }
 
-pub struct Timings(pub Arc<[Timed]>);
-
-impl fmt::Debug for Timings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timings").finish_non_exhaustive()
-    }
-}
-
-impl Collector for Timings {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut members = Vec::new();
-        for timed in self.0.iter() {
-            for (step, operations) in STEPS.iter().zip(&timed.seconds) {
-                for (operation, results) in OPERATIONS.iter().zip(operations) {
-                    for (rejected, seconds) in REJECTED.iter().zip(results) {
-                        let Some(seconds) = seconds.get() else { continue };
-                        let labels = [
-                            ("name", timed.plugin.name()),
-                            ("type", *step),
-                            ("operation", *operation),
-                            ("rejected", *rejected),
-                        ];
-                        members.push((labels, seconds.clone()));
-                    }
+pub fn encode(plugins: &[Timed], mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+    let mut members = Vec::new();
+    for timed in plugins {
+        for (step, operations) in STEPS.iter().zip(&timed.seconds) {
+            for (operation, results) in OPERATIONS.iter().zip(operations) {
+                for (rejected, seconds) in REJECTED.iter().zip(results) {
+                    let Some(seconds) = seconds.get() else { continue };
+                    let labels = [
+                        ("name", timed.plugin.name()),
+                        ("type", *step),
+                        ("operation", *operation),
+                        ("rejected", *rejected),
+                    ];
+                    members.push((labels, seconds.clone()));
                 }
             }
         }
-        let name = "apiserver_admission_controller_admission_duration_seconds";
-        let help = "Admission controller latency histogram in seconds, identified by name and broken out for each operation and API resource and type (validate or admit)";
-        family(&mut encoder, (name, help, MetricType::Histogram), members)
     }
+    let name = "apiserver_admission_controller_admission_duration_seconds";
+    let help = "Admission controller latency histogram in seconds, identified by name and broken out for each operation and API resource and type (validate or admit)";
+    family(&mut encoder, (name, help, MetricType::Histogram), members)
 }

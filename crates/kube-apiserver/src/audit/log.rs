@@ -13,7 +13,9 @@ use std::time::Duration;
 use daemon::LogOnce;
 use jiff::{Timestamp, Unit};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use crate::metrics::Counters;
 
 /// As upstream's batch mode. A request can be some megabytes, so the bytes are bounded as well.
 const MAX_EVENTS: usize = 10_000;
@@ -40,12 +42,9 @@ enum Message {
 pub struct Log {
     sender: SyncSender<Message>,
     queued: Arc<AtomicUsize>,
-    errors: Family<Label, Counter>,
-    lost: Counter,
+    errors: Counters<1>,
     overrun: LogOnce,
 }
-
-type Label = [(&'static str, &'static str); 1];
 
 impl Log {
     /// `-`: standard output.
@@ -63,11 +62,11 @@ impl Log {
 
     fn to(output: Box<dyn Output>) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(MAX_EVENTS);
-        let errors = Family::<Label, Counter>::default();
-        let (queued, lost) = (Arc::new(AtomicUsize::new(0)), errors.get_or_create(&[("plugin", "log")]).clone());
-        let writer = Writer { output, queued: queued.clone(), lost: lost.clone() };
+        let (queued, errors) = (Arc::new(AtomicUsize::new(0)), Counters::new("plugin", ["log"]));
+        let [lost] = errors.members().clone();
+        let writer = Writer { output, queued: queued.clone(), lost };
         std::thread::Builder::new().name("audit".into()).spawn(move || writer.run(&receiver))?;
-        Ok(Self { sender, queued, errors, lost, overrun: LogOnce::new() })
+        Ok(Self { sender, queued, errors, overrun: LogOnce::new() })
     }
 
     /// Never waits.
@@ -77,7 +76,7 @@ impl Log {
             || self.sender.try_send(Message::Line(line)).is_err()
         {
             self.queued.fetch_sub(size, Ordering::Relaxed);
-            self.lost.inc();
+            self.lost().inc();
             self.overrun.trouble(
                 "--audit-log-path: events are lost, as more come than can be written: apiserver_audit_error_total",
             );
@@ -86,12 +85,13 @@ impl Log {
 
     /// Events that were not written.
     pub fn lost(&self) -> &Counter {
-        &self.lost
+        let [lost] = self.errors.members();
+        lost
     }
 
-    /// The same, as a metric.
-    pub fn errors(&self) -> &Family<Label, Counter> {
-        &self.errors
+    pub fn register(&self, metrics: &mut Registry) {
+        let help = "Counter of audit events that failed to be audited properly";
+        self.errors.register(metrics, "apiserver_audit_error", help);
     }
 
     /// Waits until what was sent before is written, for a while.

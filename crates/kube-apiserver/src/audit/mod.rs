@@ -14,11 +14,11 @@ use api::status::Status;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry as Metrics;
 use serde_json::{Value, json};
 
 use crate::attributes::{Attributes, User};
+use crate::metrics::Counters;
 use event::{Event, ObjectReference, micro_time, object_of};
 
 pub use log::{Log, Rotation};
@@ -34,31 +34,25 @@ pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
 const DECISION: &str = "authorization.k8s.io/decision";
 const REASON: &str = "authorization.k8s.io/reason";
 
-type Label = [(&'static str, &'static str); 1];
-
 pub struct Audit {
     policy: Policy,
     log: Log,
     events: Counter,
-    by_level: Family<Label, Counter>,
-    /// The children of the family: no look-up where requests are counted.
-    levels: [Counter; 4],
+    levels: Counters<4>,
 }
 
 impl Audit {
     pub fn new(policy: Policy, log: Log) -> Arc<Self> {
-        let by_level = Family::<Label, Counter>::default();
-        let levels = Level::ALL.map(|level| by_level.get_or_create(&[("level", level.name())]).clone());
-        Arc::new(Self { policy, log, events: Counter::default(), by_level, levels })
+        let levels = Counters::new("level", Level::ALL.map(Level::name));
+        Arc::new(Self { policy, log, events: Counter::default(), levels })
     }
 
     pub fn register(&self, metrics: &mut Metrics) {
         let help = "Counter of audit events generated and sent to the audit backend";
         metrics.register("apiserver_audit_event", help, self.events.clone());
         let help = "Counter of policy levels for audit events (1 per request)";
-        metrics.register("apiserver_audit_level", help, self.by_level.clone());
-        let help = "Counter of audit events that failed to be audited properly";
-        metrics.register("apiserver_audit_error", help, self.log.errors().clone());
+        self.levels.register(metrics, "apiserver_audit_level", help);
+        self.log.register(metrics);
     }
 
     /// Writes what is on its way, at the end of the server.
@@ -75,8 +69,8 @@ impl Audit {
         headers: &HeaderMap,
         peer: Option<IpAddr>,
     ) -> Option<Arc<Record>> {
-        let decided = self.policy.decide(&attributes.user, attributes);
-        self.levels[decided.level as usize].inc();
+        let decided = self.policy.decide(attributes);
+        self.levels.members()[decided.level as usize].inc();
         if decided.level == Level::None {
             return None;
         }

@@ -6,10 +6,10 @@ use api::field::{Errors, Path};
 use api::validation::names::dns_subdomain;
 use daemon::FlagError;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
-use crate::attributes::{Attributes, ResourceAttributes, User};
+use crate::attributes::{Attributes, ResourceAttributes};
 use crate::config_file;
 
 /// How much is told of a request, each with what the ones before it tell.
@@ -100,9 +100,9 @@ struct Rule {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PolicyFile {
-    #[serde(default)]
-    #[allow(dead_code)]
-    metadata: Value,
+    /// May be there, and says nothing to us.
+    #[serde(default, rename = "metadata")]
+    _metadata: IgnoredAny,
     #[serde(default)]
     rules: Vec<Value>,
     #[serde(default)]
@@ -161,8 +161,8 @@ impl Policy {
         if wrong.is_empty() { Ok(Self { rules, default }) } else { Err(wrong.join(", ")) }
     }
 
-    pub fn decide(&self, user: &User, attributes: &Attributes) -> Decided {
-        self.rules.iter().find(|rule| rule.matches(user, attributes)).map_or(self.default, |rule| rule.decided)
+    pub fn decide(&self, attributes: &Attributes) -> Decided {
+        self.rules.iter().find(|rule| rule.matches(attributes)).map_or(self.default, |rule| rule.decided)
     }
 }
 
@@ -244,8 +244,8 @@ fn has(list: &[String], value: &str) -> bool {
 }
 
 impl Rule {
-    fn matches(&self, user: &User, attributes: &Attributes) -> bool {
-        let rule = &self.matches;
+    fn matches(&self, attributes: &Attributes) -> bool {
+        let (rule, user) = (&self.matches, &attributes.user);
         if !rule.users.is_empty() && !has(&rule.users, &user.name) {
             return false;
         }
@@ -294,6 +294,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::attributes::User;
     use crate::request::Query;
 
     fn policy(text: &str) -> Result<Policy, String> {
@@ -318,8 +319,8 @@ mod tests {
         let level = |name: &str, group: &str, method: &str, target: &str| {
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let user = User { name: name.into(), groups: vec![group.into()], ..User::default() };
-            let (user, query) = (Arc::new(user), Query::parse(Some(query)));
-            policy.decide(&user, &Attributes::of_request(user.clone(), &method.parse().unwrap(), path, &query))
+            let query = Query::parse(Some(query));
+            policy.decide(&Attributes::of_request(Arc::new(user), &method.parse().unwrap(), path, &query))
         };
         for (name, group, method, target, expected) in [
             ("eve", "", "GET", "/api/v1/namespaces/x/pods?watch=1", Level::None),

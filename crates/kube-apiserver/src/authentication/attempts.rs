@@ -5,44 +5,40 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use crate::attributes::User;
-
-type Label = [(&'static str, &'static str); 1];
+use crate::metrics::{Counters, Label};
 
 /// The names that upstream tells as they are; others could be any number.
 const KNOWN: [&str; 5] = ["admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"];
 
 pub struct Attempts {
-    results: Family<Label, Counter>,
+    results: Counters<2>,
     users: Family<Label, Counter>,
-    succeeded: Counter,
-    failed: Counter,
     others: Counter,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
-        let (results, users) = (Family::<Label, Counter>::default(), Family::<Label, Counter>::default());
-        let succeeded = results.get_or_create(&[("result", "success")]).clone();
-        let failed = results.get_or_create(&[("result", "failure")]).clone();
+        let users = Family::<Label, Counter>::default();
         let others = users.get_or_create(&[("username", "other")]).clone();
-        Self { results, users, succeeded, failed, others }
+        Self { results: Counters::new("result", ["success", "failure"]), users, others }
     }
 }
 
 impl Attempts {
     pub fn register(&self, metrics: &mut Registry) {
-        metrics.register("authentication_attempts", "Counter of authenticated attempts", self.results.clone());
+        self.results.register(metrics, "authentication_attempts", "Counter of authenticated attempts");
         let help = "Counter of authenticated requests broken out by username";
         metrics.register("authenticated_user_requests", help, self.users.clone());
     }
 
     /// `Err`: it is not known whose request it is.
     pub fn count(&self, user: Result<&User, ()>) {
+        let [succeeded, failed] = self.results.members();
         let Ok(user) = user else {
-            self.failed.inc();
+            failed.inc();
             return;
         };
-        self.succeeded.inc();
+        succeeded.inc();
         match KNOWN.into_iter().find(|known| *known == user.name) {
             Some(known) => drop(self.users.get_or_create(&[("username", known)]).inc()),
             None if user.name.contains('@') => drop(self.users.get_or_create(&[("username", "email_id")]).inc()),
@@ -64,6 +60,6 @@ mod tests {
         attempts.count(Err(()));
         let of = |name| attempts.users.get_or_create(&[("username", name)]).get();
         assert_eq!([of("admin"), of("email_id"), of("other")], [1, 2, 2]);
-        assert_eq!((attempts.succeeded.get(), attempts.failed.get()), (5, 1));
+        assert_eq!(attempts.results.members().each_ref().map(Counter::get), [5, 1]);
     }
 }

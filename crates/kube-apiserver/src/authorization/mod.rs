@@ -9,11 +9,10 @@ use std::sync::Arc;
 use api::status::Status;
 use async_trait::async_trait;
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry as Metrics;
 
 use crate::attributes::{Attributes, ResourceAttributes, User};
+use crate::metrics::Counters;
 
 pub use node::Nodes;
 pub use rbac::Rbac;
@@ -82,26 +81,17 @@ impl Authorizer for AlwaysDeny {
 #[derive(Clone)]
 pub struct Authorization {
     authorizers: Vec<Arc<dyn Authorizer>>,
-    attempts: Family<Label, Counter>,
-    /// The family's members: nothing is looked up where requests are decided on.
-    allowed: Counter,
-    denied: Counter,
-    undecided: Counter,
+    attempts: Counters<3>,
 }
-
-type Label = [(&'static str, &'static str); 1];
 
 impl Authorization {
     pub fn new(authorizers: Vec<Arc<dyn Authorizer>>) -> Self {
-        let attempts = Family::<Label, Counter>::default();
-        let member = |result| attempts.get_or_create(&[("result", result)]).clone();
-        let (allowed, denied, undecided) = (member("allowed"), member("denied"), member("no-opinion"));
-        Self { authorizers, attempts, allowed, denied, undecided }
+        Self { authorizers, attempts: Counters::new("result", ["allowed", "denied", "no-opinion"]) }
     }
 
     pub fn register(&self, metrics: &mut Metrics) {
         let help = "Counter of authorization attempts broken down by result";
-        metrics.register("authorization_attempts", help, self.attempts.clone());
+        self.attempts.register(metrics, "authorization_attempts", help);
     }
 
     pub async fn decide(&self, attributes: &Attributes) -> Decision {
@@ -136,14 +126,15 @@ impl Authorization {
 
     /// 403 in upstream's words.
     pub async fn check(&self, attributes: &Attributes) -> Result<(), Status> {
+        let [allowed, denied, undecided] = self.attempts.members();
         let (counter, reason) = match self.decide(attributes).await {
             Decision::Allow => {
-                self.allowed.inc();
+                allowed.inc();
                 attributes.trail.decision(true, "");
                 return Ok(());
             }
-            Decision::Deny(reason) => (&self.denied, reason),
-            Decision::NoOpinion(reason) => (&self.undecided, reason),
+            Decision::Deny(reason) => (denied, reason),
+            Decision::NoOpinion(reason) => (undecided, reason),
         };
         counter.inc();
         attributes.trail.decision(false, &reason);

@@ -6,14 +6,14 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use api::catalog::{Catalog, Served};
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
 
-use super::{List, SECONDS, family};
+use super::{List, SECONDS, collect, family};
 use crate::attributes::{Attributes, ResourceAttributes};
 
 /// Paths that are of no resource, as `subresource` tells them; with what is below of those that end in a slash here.
@@ -245,19 +245,14 @@ fn component(row: &Row, part: &Part) -> &'static str {
     if health { "" } else { "apiserver" }
 }
 
-/// The collector of requests.
-#[derive(Clone)]
-pub struct RequestMetrics(pub Arc<Requests>);
-
-impl fmt::Debug for RequestMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestMetrics").finish_non_exhaustive()
+impl Requests {
+    pub fn register(self: &Arc<Self>, metrics: &mut Registry) {
+        let requests = self.clone();
+        collect(metrics, move |encoder| requests.encode(encoder));
     }
-}
 
-impl Collector for RequestMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let rows = self.0.sorted();
+        let rows = self.sorted();
         let parts = || rows.iter().flat_map(|row| row.parts.iter().map(move |part| (row, part)));
         let children = || {
             parts().flat_map(|(row, part)| {
@@ -324,7 +319,7 @@ mod tests {
 
     fn text(requests: &Arc<Requests>) -> String {
         let mut registry = prometheus_client::registry::Registry::default();
-        registry.register_collector(Box::new(RequestMetrics(requests.clone())));
+        requests.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         text

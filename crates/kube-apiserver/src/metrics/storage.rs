@@ -5,20 +5,31 @@ use std::fmt;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry as Metrics;
 use storage::{Backend, Batch, Error, Guard, Op, Outcome, Page, Stored, Tip};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{SECONDS, family};
+use super::{SECONDS, collect, family};
 use crate::registry::Registry;
 
 /// As upstream names what is done.
+#[derive(Clone, Copy)]
+enum Operation {
+    Get,
+    List,
+    Create,
+    Update,
+    Delete,
+    Compact,
+    Tip,
+}
+
 const OPERATIONS: [&str; 7] = ["get", "list", "create", "update", "delete", "compact", "getCurrentResourceVersion"];
 
 struct Child {
@@ -27,8 +38,10 @@ struct Child {
     errors: Counter,
 }
 
+/// What was asked for of a folder, by operation.
+type Children = Arc<[OnceLock<Child>; OPERATIONS.len()]>;
 /// By the folder of the keys.
-type Folders = HashMap<Box<str>, Arc<[OnceLock<Child>; OPERATIONS.len()]>>;
+type Folders = HashMap<Box<str>, Children>;
 
 /// A store whose answers are counted.
 #[derive(Clone)]
@@ -44,29 +57,27 @@ impl MeasuredBackend {
 
     async fn measure<T>(
         &self,
-        operation: &'static str,
-        key: &str,
+        operation: Operation,
+        children: Children,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let began = Instant::now();
         let result = call.await;
-        let folder = self.folder(folder(key));
-        if let Some(at) = OPERATIONS.iter().position(|one| *one == operation) {
-            let make =
-                || Child { seconds: Histogram::new(SECONDS), calls: Counter::default(), errors: Counter::default() };
-            let child = folder[at].get_or_init(make);
-            child.calls.inc();
-            child.seconds.observe(began.elapsed().as_secs_f64());
-            if result.is_err() {
-                child.errors.inc();
-            }
+        let make = || Child { seconds: Histogram::new(SECONDS), calls: Counter::default(), errors: Counter::default() };
+        let child = children[operation as usize].get_or_init(make);
+        child.calls.inc();
+        child.seconds.observe(began.elapsed().as_secs_f64());
+        if result.is_err() {
+            child.errors.inc();
         }
         result
     }
 
-    fn folder(&self, name: &str) -> Arc<[OnceLock<Child>; OPERATIONS.len()]> {
-        if let Some(folder) = self.folders.read().unwrap_or_else(PoisonError::into_inner).get(name) {
-            return folder.clone();
+    /// Those of a key's folder.
+    fn children(&self, key: &str) -> Children {
+        let name = folder(key);
+        if let Some(children) = self.folders.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return children.clone();
         }
         let mut folders = self.folders.write().unwrap_or_else(PoisonError::into_inner);
         folders.entry(name.into()).or_default().clone()
@@ -86,26 +97,27 @@ fn labels(folder: &str) -> (&str, &str) {
 #[async_trait]
 impl Backend for MeasuredBackend {
     async fn tip(&self) -> Result<Tip, Error> {
-        self.measure("getCurrentResourceVersion", "", self.backend.tip()).await
+        self.measure(Operation::Tip, self.children(""), self.backend.tip()).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Stored>, Error> {
-        self.measure("get", key, self.backend.get(key)).await
+        self.measure(Operation::Get, self.children(key), self.backend.get(key)).await
     }
 
     async fn range(&self, start: &str, end: &str, limit: i64, revision: i64) -> Result<Page, Error> {
-        self.measure("list", start, self.backend.range(start, end, limit, revision)).await
+        self.measure(Operation::List, self.children(start), self.backend.range(start, end, limit, revision)).await
     }
 
     async fn commit(&self, guards: &[Guard], ops: Vec<Op>) -> Result<Outcome, Error> {
         // The first operation is what the transaction is for; others go with it.
         let (operation, key) = match (ops.first(), guards.first()) {
-            (Some(Op::Put { key, .. }), Some(Guard::Absent(_))) => ("create", key.clone()),
-            (Some(Op::Put { key, .. }), _) => ("update", key.clone()),
-            (Some(Op::Delete { key }), _) => ("delete", key.clone()),
-            (None, _) => ("get", String::new()),
+            (Some(Op::Put { key, .. }), Some(Guard::Absent(_))) => (Operation::Create, key.as_str()),
+            (Some(Op::Put { key, .. }), _) => (Operation::Update, key.as_str()),
+            (Some(Op::Delete { key }), _) => (Operation::Delete, key.as_str()),
+            (None, _) => (Operation::Get, ""),
         };
-        self.measure(operation, &key, self.backend.commit(guards, ops)).await
+        let children = self.children(key);
+        self.measure(operation, children, self.backend.commit(guards, ops)).await
     }
 
     async fn watch(&self, from: i64) -> Result<mpsc::Receiver<Result<Batch, Error>>, Error> {
@@ -113,17 +125,16 @@ impl Backend for MeasuredBackend {
     }
 
     async fn compact(&self, revision: i64) -> Result<(), Error> {
-        self.measure("compact", "", self.backend.compact(revision)).await
+        self.measure(Operation::Compact, self.children(""), self.backend.compact(revision)).await
     }
 }
 
-impl fmt::Debug for MeasuredBackend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MeasuredBackend").finish_non_exhaustive()
+impl MeasuredBackend {
+    pub fn register(&self, metrics: &mut Metrics) {
+        let measured = self.clone();
+        collect(metrics, move |encoder| measured.encode(encoder));
     }
-}
 
-impl Collector for MeasuredBackend {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let folders = self.folders.read().unwrap_or_else(PoisonError::into_inner);
         let mut sorted: Vec<_> = folders.iter().collect();
@@ -151,49 +162,40 @@ impl Collector for MeasuredBackend {
 }
 
 /// What the watch cache holds.
-pub struct CacheMetrics(pub Arc<Registry>);
-
-impl fmt::Debug for CacheMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CacheMetrics").finish_non_exhaustive()
-    }
+pub fn register_cache(registry: &Arc<Registry>, metrics: &mut Metrics) {
+    let registry = registry.clone();
+    collect(metrics, move |encoder| encode_cache(&registry, encoder));
 }
 
-impl Collector for CacheMetrics {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let figures = self.0.figures();
-        let named: Vec<_> =
-            figures.iter().map(|(resource, figures)| (resource.qualified(), resource, figures)).collect();
-        let two = || {
-            named.iter().map(|(_, resource, figures)| {
-                ([("group", resource.stored().group), ("resource", resource.plural)], *figures)
-            })
-        };
-        let help =
-            "[DEPRECATED, consider using apiserver_resource_objects instead] Number of stored objects split by kind";
-        let objects = named
-            .iter()
-            .map(|(name, _, figures)| ([("resource", name.as_str())], ConstGauge::new(figures.objects as i64)));
-        family(&mut encoder, ("apiserver_storage_objects", help, MetricType::Gauge), objects)?;
-        let help = "Number of stored objects split by kind";
-        let objects = two().map(|(labels, figures)| (labels, ConstGauge::new(figures.objects as i64)));
-        family(&mut encoder, ("apiserver_resource_objects", help, MetricType::Gauge), objects)?;
-        let help = "Current resource version of watch cache broken by resource type";
-        let revisions = two().map(|(labels, figures)| (labels, ConstGauge::new(figures.revision)));
-        family(&mut encoder, ("apiserver_watch_cache_resource_version", help, MetricType::Gauge), revisions)?;
-        let help = "Counter of events received in watch cache broken by resource type";
-        let events = two().map(|(labels, figures)| (labels, ConstCounter::new(figures.events)));
-        family(&mut encoder, ("apiserver_watch_cache_events_received", help, MetricType::Counter), events)?;
-        let help = "Counter of watchers closed due to unresponsiveness broken by resource type";
-        let ended = two().filter(|(_, figures)| figures.overtaken > 0);
-        let ended = ended.map(|(labels, figures)| (labels, ConstCounter::new(figures.overtaken)));
-        family(&mut encoder, ("apiserver_terminated_watchers", help, MetricType::Counter), ended)
-    }
+fn encode_cache(registry: &Registry, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+    let figures = registry.figures();
+    let named: Vec<_> = figures.iter().map(|(resource, figures)| (resource.qualified(), resource, figures)).collect();
+    let two = || {
+        named.iter().map(|(_, resource, figures)| {
+            ([("group", resource.stored().group), ("resource", resource.plural)], *figures)
+        })
+    };
+    let help = "[DEPRECATED, consider using apiserver_resource_objects instead] Number of stored objects split by kind";
+    let objects =
+        named.iter().map(|(name, _, figures)| ([("resource", name.as_str())], ConstGauge::new(figures.objects as i64)));
+    family(&mut encoder, ("apiserver_storage_objects", help, MetricType::Gauge), objects)?;
+    let help = "Number of stored objects split by kind";
+    let objects = two().map(|(labels, figures)| (labels, ConstGauge::new(figures.objects as i64)));
+    family(&mut encoder, ("apiserver_resource_objects", help, MetricType::Gauge), objects)?;
+    let help = "Current resource version of watch cache broken by resource type";
+    let revisions = two().map(|(labels, figures)| (labels, ConstGauge::new(figures.revision)));
+    family(&mut encoder, ("apiserver_watch_cache_resource_version", help, MetricType::Gauge), revisions)?;
+    let help = "Counter of events received in watch cache broken by resource type";
+    let events = two().map(|(labels, figures)| (labels, ConstCounter::new(figures.events)));
+    family(&mut encoder, ("apiserver_watch_cache_events_received", help, MetricType::Counter), events)?;
+    let help = "Counter of watchers closed due to unresponsiveness broken by resource type";
+    let ended = two().filter(|(_, figures)| figures.overtaken > 0);
+    let ended = ended.map(|(labels, figures)| (labels, ConstCounter::new(figures.overtaken)));
+    family(&mut encoder, ("apiserver_terminated_watchers", help, MetricType::Counter), ended)
 }
 
 #[cfg(test)]
 mod tests {
-    use prometheus_client::registry::Registry as Metrics;
     use storage::Memory;
 
     use super::*;
@@ -213,7 +215,7 @@ mod tests {
         measured.range("/registry/pods/", "/registry/pods0", 0, revision).await.unwrap_err();
         measured.commit(&[], vec![Op::Delete { key: key() }]).await.unwrap();
         let mut registry = Metrics::default();
-        registry.register_collector(Box::new(measured));
+        measured.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for (operation, group, resource) in [

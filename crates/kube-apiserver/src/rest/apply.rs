@@ -14,6 +14,7 @@ use super::negotiate::accepted_for;
 use super::objects::{expected, rules, viewed};
 use super::{Expected, FieldValidation, Request, Rest, fit, with_warnings};
 use crate::registry::{Context, Target};
+use crate::request::text_of;
 use crate::server::Body;
 
 /// YAML, of which JSON is a part.
@@ -24,7 +25,7 @@ const MAX_MANAGER: usize = 128;
 const TRIES: usize = 8;
 
 pub(crate) fn is_apply(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let content_type = text_of(headers, header::CONTENT_TYPE);
     content_type.split(';').next().unwrap_or("").trim() == MEDIA_TYPE
 }
 

@@ -1,5 +1,6 @@
 //! From a request's body to a document that fits its kind.
 
+use crate::request::text_of;
 use api::catalog::Served;
 use api::schema::decode::{Findings, read_json};
 use api::schema::protobuf::MEDIA_TYPE;
@@ -54,7 +55,7 @@ impl<'a> Expected<'a> {
 
 /// JSON, or YAML or protobuf where the content type says so. `duplicates` tells of fields that occur twice.
 pub fn read(headers: &HeaderMap, body: &Bytes, duplicates: &mut Vec<String>) -> Result<Value, Status> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let content_type = text_of(headers, header::CONTENT_TYPE);
     let media = content_type.split(';').next().unwrap_or("").trim();
     let value = match media {
         "" | "application/json" => read_json(body, duplicates).map_err(|e| e.status("the body is not JSON"))?,

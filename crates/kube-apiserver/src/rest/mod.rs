@@ -35,9 +35,9 @@ use crate::authorization::{self, Authorization};
 use crate::exchange::{Arrival, Exchange, Filters, with_id};
 use crate::kubelet::Kubelets;
 use crate::limits::TOO_MANY;
-use crate::metrics::{CacheMetrics, DryRun, RequestMetrics};
+use crate::metrics::{DryRun, register_cache};
 use crate::registry::{Context, Registry};
-use crate::request::Query;
+use crate::request::{Query, text_of};
 use crate::server::Body;
 
 pub use api::patch::Patch;
@@ -55,6 +55,13 @@ const MAX_BODY: usize = 3 * 1024 * 1024;
 /// Of a body that is too large.
 const MAX_DRAINED: usize = 64 * 1024 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a request may have for a body.
+pub trait RequestBody: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send {}
+
+impl<B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send> RequestBody for B {}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the API serves, whoever asks.
 pub struct Rest {
@@ -111,8 +118,8 @@ impl Rest {
         authentication.register(metrics);
         authorization.register(metrics);
         registry.admission().register(metrics);
-        metrics.register_collector(Box::new(CacheMetrics(registry.clone())));
-        metrics.register_collector(Box::new(RequestMetrics(filters.requests.clone())));
+        register_cache(&registry, metrics);
+        filters.requests.register(metrics);
         filters.limits.register(metrics);
         if let Some(audit) = &filters.audit {
             audit.register(metrics);
@@ -152,16 +159,12 @@ impl Rest {
     }
 
     /// A request as it comes from a connection: by the user of its certificate, if it has shown one, from this address.
-    pub async fn receive<B>(
+    pub async fn receive<B: RequestBody>(
         &self,
         certificate: Option<&Arc<User>>,
         peer: Option<IpAddr>,
         request: http::Request<B>,
-    ) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Response<Body> {
         let user = match self.authentication.user(certificate, request.headers()).await {
             Err(_) if authorization::is_open(request.uri().path()) => Ok(Arc::default()),
             user => user,
@@ -170,24 +173,16 @@ impl Rest {
     }
 
     /// A request of a user who is known already.
-    pub async fn handle<B>(&self, user: Arc<User>, request: http::Request<B>) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn handle<B: RequestBody>(&self, user: Arc<User>, request: http::Request<B>) -> Response<Body> {
         self.handle_from(Ok(user), None, request).await
     }
 
-    async fn handle_from<B>(
+    async fn handle_from<B: RequestBody>(
         &self,
         user: Result<Arc<User>, Status>,
         peer: Option<IpAddr>,
         request: http::Request<B>,
-    ) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let (user, refused) = match user {
             Ok(user) => (user, None),
@@ -234,16 +229,12 @@ impl Rest {
     }
 
     /// As the user whom the request names, if there is room for it.
-    async fn admitted<B>(
+    async fn admitted<B: RequestBody>(
         &self,
         request: &mut Request,
         exchange: &mut Exchange,
         body: B,
-    ) -> Result<Response<Body>, Status>
-    where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Result<Response<Body>, Status> {
         let user = request.attributes.user.clone();
         let wanted = impersonate(user.clone(), &request.headers, &self.authorization).await?;
         if let Some(record) = exchange.record().filter(|_| !Arc::ptr_eq(&user, &wanted)) {
@@ -257,18 +248,18 @@ impl Rest {
     }
 
     /// The body is read before anything is refused: a client that still sends would see a broken stream instead of the answer.
-    async fn answer<B>(&self, request: &Request, record: Option<&Record>, body: B) -> Result<Response<Body>, Status>
-    where
-        B: http_body::Body<Data = Bytes> + Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    async fn answer<B: RequestBody>(
+        &self,
+        request: &Request,
+        record: Option<&Record>,
+        body: B,
+    ) -> Result<Response<Body>, Status> {
         let body = match request.method {
             Method::GET | Method::HEAD => Bytes::new(),
             _ => read_body(body).await?,
         };
         if let Some(record) = record {
-            let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            record.request(content_type.unwrap_or(""), &body);
+            record.request(text_of(&request.headers, header::CONTENT_TYPE), &body);
         }
         if !authorization::is_open(&request.attributes.path) {
             self.authorization.check(&request.attributes).await?;
@@ -364,11 +355,7 @@ fn too_many() -> Response<Body> {
     response
 }
 
-async fn read_body<B>(body: B) -> Result<Bytes, Status>
-where
-    B: http_body::Body<Data = Bytes> + Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+async fn read_body<B: RequestBody>(body: B) -> Result<Bytes, Status> {
     let mut body = std::pin::pin!(body);
     let (mut read, mut size) = (BytesMut::new(), 0);
     let reading = async {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Request;
 use super::codec::Media;
-use crate::request::Query;
+use crate::request::{Query, text_of};
 use crate::server::Body;
 
 /// How objects are shown.
@@ -36,7 +36,7 @@ pub struct Accepted {
 
 /// How a refusal is told: in the first media type of the client's that we have, JSON if there is none.
 pub fn accepted_media(headers: &HeaderMap) -> Media {
-    let header = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let header = text_of(headers, header::ACCEPT);
     let media = |range: &str| media_of(range.split(';').next().unwrap_or("").trim());
     header.split(',').find_map(media).unwrap_or(Media::Json)
 }
@@ -102,7 +102,7 @@ fn include(query: &Query) -> Result<IncludeObject, Status> {
 
 /// Of discovery: whether the client wants it all in one document, and of which version.
 pub fn wants_aggregated(headers: &HeaderMap) -> Option<&'static str> {
-    let header = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let header = text_of(headers, header::ACCEPT);
     for range in header.split(',') {
         if range.contains("as=APIGroupDiscoveryList") && range.contains("g=apidiscovery.k8s.io") {
             if range.contains("v=v2beta1") {

@@ -15,6 +15,7 @@ use super::negotiate::{Accepted, Form, accepted_for, accepted_media, told};
 use super::{Expected, FieldValidation, Patch, Request, Rest, fit, read, with_warnings};
 use crate::attributes::Attributes;
 use crate::registry::{Context, DeleteOptions, Deletion, Object, Target, parse};
+use crate::request::text_of;
 use crate::server::Body;
 
 impl Rest {
@@ -211,7 +212,7 @@ impl Rest {
         let accepted = accepted_for(target.form(), request)?;
         let context = request.context("PatchOptions", Vec::new())?;
         let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
-        let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let content_type = text_of(&request.headers, header::CONTENT_TYPE);
         let patch = Patch::read(content_type, &body)?;
         let expected = expected(target.form(), sub);
         let change = |current: &Value| {

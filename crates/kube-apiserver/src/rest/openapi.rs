@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 use super::Request;
 use super::codec::{JSON, respond};
 use super::documents::RELEASE;
+use crate::request::text_of;
 use crate::server::Body;
 
 /// Clients ask for `…spec.v2@v1.0+protobuf`, which is no valid media type; upstream answers with this one.
@@ -57,7 +58,7 @@ pub struct OpenApi(Mutex<Kept>);
 
 impl OpenApi {
     pub async fn v2(&self, catalog: &Arc<Catalog>, request: &Request) -> Result<Response<Body>, Status> {
-        let accept = request.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let accept = text_of(&request.headers, header::ACCEPT);
         let key = if accept.contains("proto-openapi.spec.v2") { Key::V2Protobuf } else { Key::V2 };
         Ok(send(&*self.document(catalog, key).await?, request))
     }

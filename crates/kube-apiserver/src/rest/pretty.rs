@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Request;
 use super::codec::{JSON, Media};
 use super::negotiate::failure;
+use crate::request::text_of;
 use crate::server::Body;
 
 /// What is larger is not read by people, and would have to be held in memory.
@@ -27,7 +28,7 @@ pub(super) fn wanted(request: &Request) -> bool {
 }
 
 fn by_hand(headers: &HeaderMap) -> bool {
-    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let agent = text_of(headers, header::USER_AGENT);
     ["curl", "Wget", "Mozilla/5.0"].iter().any(|name| agent.starts_with(name))
 }
 

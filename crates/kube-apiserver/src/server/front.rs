@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use rpc::resource::resources_server::ResourcesServer;
 use tower_service::Service;
@@ -16,7 +15,7 @@ use crate::exchange::{Arrival, Call, Exchange, with_id};
 use crate::grpc::Grpc;
 use crate::metrics::DryRun;
 use crate::request::Query;
-use crate::rest::Rest;
+use crate::rest::{RequestBody, Rest};
 
 /// As daemons send it: an object of etcd's size, and then some.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
@@ -41,8 +40,7 @@ impl Front {
 
     pub async fn answer<B>(mut self, request: Request<B>) -> Response<Body>
     where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+        B: RequestBody<Error: Send> + 'static,
     {
         let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
         if content_type.starts_with(b"application/grpc") {
@@ -54,8 +52,7 @@ impl Front {
     /// Authentication is the first of the layers; the others need to know what is asked for.
     async fn call<B>(&mut self, request: Request<B>) -> Response<Body>
     where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+        B: RequestBody<Error: Send> + 'static,
     {
         let (mut parts, body) = request.into_parts();
         let (headers, filters) = (&parts.headers, &self.rest.filters);

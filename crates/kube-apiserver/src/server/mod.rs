@@ -69,15 +69,11 @@ impl Server {
             tracing::debug!("no TCP_NODELAY: {error}");
         }
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.tls.acceptor().accept(stream)).await;
-        let stream = match handshake {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
+        let stream = match handshake.unwrap_or_else(|_| Err(std::io::Error::other("too slow"))) {
+            Ok(stream) => stream,
+            Err(error) => {
                 self.rest.tls_errors.inc();
                 return tracing::debug!("TLS handshake: {error}");
-            }
-            Err(_) => {
-                self.rest.tls_errors.inc();
-                return tracing::debug!("TLS handshake: too slow");
             }
         };
         let certificate = peer_identity(stream.get_ref().1.peer_certificates()).map(Authentication::of_certificate);

@@ -100,7 +100,7 @@ pub fn rest(
     let authentication = Authentication::new(methods, audiences, false);
     let mut health = daemon::Health::unbound();
     if let Some(measured) = measured {
-        health.registry().register_collector(Box::new(measured));
+        measured.register(health.registry());
     }
     let address = "127.0.0.1:6443".parse().unwrap();
     Rest::new(registry.clone(), (authentication, Some(issuer)), authorization, None, health, address, filters)
