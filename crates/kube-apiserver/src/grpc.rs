@@ -120,7 +120,7 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, tonic::Status> {
 }
 
 /// The failure in gRPC's terms, with the Status itself as details.
-fn status(status: Status) -> tonic::Status {
+pub fn status(status: Status) -> tonic::Status {
     let code = match status.code {
         400 | 413 | 415 | 422 => Code::InvalidArgument,
         401 => Code::Unauthenticated,

@@ -9,7 +9,7 @@ mod bootstrap;
 mod compact;
 pub mod expiring;
 mod flags;
-mod grpc;
+pub mod grpc;
 pub mod https;
 mod kubelet;
 pub mod registry;

@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rpc::resource::resources_server::ResourcesServer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -75,75 +76,81 @@ impl Server {
             Err(_) => return tracing::debug!("TLS handshake: too slow"),
         };
         let certificate = peer_identity(stream.get_ref().1.peer_certificates()).map(Authentication::of_certificate);
-        let server = self.clone();
-        let grpc = ResourcesServer::new(Grpc::new(self.rest.registry.clone(), self.rest.authorization.clone()))
-            .max_decoding_message_size(4 * 1024 * 1024)
-            .max_encoding_message_size(usize::MAX);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (server, mut grpc, certificate) = (server.clone(), grpc.clone(), certificate.clone());
-            async move { Ok::<_, Infallible>(server.answer(&mut grpc, certificate.as_ref(), request).await) }
-        });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEADERS)
-            .initial_stream_window_size(256 * 1024)
-            .keep_alive_interval(Some(Duration::from_secs(30)));
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!("connection: {error}");
-                }
-                return;
-            }
-            () = token.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        // What still runs after the grace period is cut when the task is dropped.
-        let _ = tokio::time::timeout(GRACE, connection).await;
+        serve_connection(self.rest.clone(), stream, certificate, token).await;
     }
+}
 
-    /// Authentication is the first of the layers; the others need to know what is asked for.
-    async fn answer(
-        &self,
-        grpc: &mut ResourcesServer<Grpc>,
-        certificate: Option<&Arc<User>>,
-        mut request: Request<Incoming>,
-    ) -> Response<Body> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-        let is_grpc = content_type.starts_with(b"application/grpc");
-        let user = match self.rest.authentication.user(certificate, request.headers()).await {
-            Ok(user) => user,
-            Err(_) if !is_grpc && is_open(request.uri().path()) => Arc::default(),
-            Err(_) if is_grpc => {
-                let status =
-                    tonic::Status::unauthenticated("a client certificate of --client-ca-file or a token is required");
-                return status.into_http::<tonic::body::Body>().map(Body::Grpc);
+/// Answers the requests of one connection until it ends or the token ends it. Whether the stream is encrypted is its maker's matter, and so
+/// is what its certificate says of who calls.
+pub async fn serve_connection<S>(rest: Arc<Rest>, stream: S, certificate: Option<Arc<User>>, token: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let grpc = ResourcesServer::new(Grpc::new(rest.registry.clone(), rest.authorization.clone()))
+        .max_decoding_message_size(4 * 1024 * 1024)
+        .max_encoding_message_size(usize::MAX);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (rest, mut grpc, certificate) = (rest.clone(), grpc.clone(), certificate.clone());
+        async move { Ok::<_, Infallible>(answer(&rest, &mut grpc, certificate.as_ref(), request).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS)
+        .initial_stream_window_size(256 * 1024)
+        .keep_alive_interval(Some(Duration::from_secs(30)));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => {
+            if let Err(error) = ended {
+                tracing::debug!("connection: {error}");
             }
-            Err(status) => return failure(&status, Media::Json),
-        };
-        let user = match impersonate(user, request.headers(), &self.rest.authorization).await {
-            Ok(user) => user,
-            Err(status) if is_grpc => {
-                return tonic::Status::permission_denied(status.message)
-                    .into_http::<tonic::body::Body>()
-                    .map(Body::Grpc);
-            }
-            Err(status) => return failure(&status, Media::Json),
-        };
-        if !is_grpc {
-            return self.rest.handle(user, request).await;
+            return;
         }
-        let what = request.uri().path().to_owned();
-        request.extensions_mut().insert(user);
-        match self.rest.guarded(&what, grpc.call(request)).await {
-            Ok(Ok(response)) => response.map(Body::Grpc),
-            Ok(Err(never)) => match never {},
-            Err(status) => tonic::Status::internal(status.message).into_http::<tonic::body::Body>().map(Body::Grpc),
+        () = token.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    // What still runs after the grace period is cut when the task is dropped.
+    let _ = tokio::time::timeout(GRACE, connection).await;
+}
+
+/// Authentication is the first of the layers; the others need to know what is asked for.
+async fn answer(
+    rest: &Rest,
+    grpc: &mut ResourcesServer<Grpc>,
+    certificate: Option<&Arc<User>>,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    let is_grpc = content_type.starts_with(b"application/grpc");
+    let user = match rest.authentication.user(certificate, request.headers()).await {
+        Ok(user) => user,
+        Err(_) if !is_grpc && is_open(request.uri().path()) => Arc::default(),
+        Err(_) if is_grpc => {
+            let status =
+                tonic::Status::unauthenticated("a client certificate of --client-ca-file or a token is required");
+            return status.into_http::<tonic::body::Body>().map(Body::Grpc);
         }
+        Err(status) => return failure(&status, Media::Json),
+    };
+    let user = match impersonate(user, request.headers(), &rest.authorization).await {
+        Ok(user) => user,
+        Err(status) if is_grpc => {
+            return tonic::Status::permission_denied(status.message).into_http::<tonic::body::Body>().map(Body::Grpc);
+        }
+        Err(status) => return failure(&status, Media::Json),
+    };
+    if !is_grpc {
+        return rest.handle(user, request).await;
+    }
+    let what = request.uri().path().to_owned();
+    request.extensions_mut().insert(user);
+    match rest.guarded(&what, grpc.call(request)).await {
+        Ok(Ok(response)) => response.map(Body::Grpc),
+        Ok(Err(never)) => match never {},
+        Err(status) => tonic::Status::internal(status.message).into_http::<tonic::body::Body>().map(Body::Grpc),
     }
 }
