@@ -37,12 +37,13 @@ use crate::server::Body;
 
 pub use api::patch::Patch;
 use apply::is_apply;
-pub(crate) use apply::manager_of;
+pub(crate) use apply::{Applying, check_manager, configuration, manager_of};
 pub use codec::{Media, in_version};
 use components::Components;
 pub use decode::{Expected, FieldValidation, fit, read};
 pub use negotiate::failure;
 use negotiate::refusal;
+pub(crate) use objects::rules;
 
 /// As upstream: what etcd takes, and then some for patches.
 const MAX_BODY: usize = 3 * 1024 * 1024;
