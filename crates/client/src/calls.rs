@@ -179,8 +179,25 @@ impl Client {
             resource: Some(resource.request(namespace, name, subresource)),
             r#type: kind.into(),
             patch: patch.to_string().into(),
+            ..Default::default()
         };
         Ok(self.resources().patch(unary(request)).await?.into_inner())
+    }
+
+    /// Server-side apply: what the configuration has is as the manager wants it from now on, whoever set it otherwise, and what it had
+    /// before and has no more goes. The object is made where there is none, unless the configuration has a uid.
+    pub async fn apply<K: Object>(&self, configuration: &K, manager: &str) -> Result<K> {
+        let meta = configuration.metadata();
+        let (namespace, name) =
+            (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+        let request = pb::PatchRequest {
+            resource: Some(K::RESOURCE.request(namespace, name, "")),
+            r#type: Type::Apply.into(),
+            patch: encode(configuration)?,
+            field_manager: manager.to_owned(),
+            force: true,
+        };
+        decode(&self.resources().patch(unary(request)).await?.into_inner().json)
     }
 
     pub async fn delete<K: Object>(&self, namespace: &str, name: &str, options: &DeleteOptions) -> Result<()> {

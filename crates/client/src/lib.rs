@@ -11,8 +11,6 @@ mod leader;
 mod object;
 mod queue;
 pub mod reflector;
-#[cfg(feature = "testing")]
-pub mod testing;
 
 pub use binding::{Binder, BinderTask, Binding};
 pub use calls::{Client, Listed, Patch, Selectors};

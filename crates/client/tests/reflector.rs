@@ -1,11 +1,12 @@
-//! A reflector against a peer whose connection, revisions and objects change under it.
+//! A reflector against a server whose connection, revisions and objects change under it.
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use client::{Change, Client, Reflector, Store, testing::Peer};
+use client::{Change, Client, Reflector, Store};
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use testapi::{ApiServer, refused};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -44,14 +45,14 @@ async fn settle() {
 
 #[tokio::test(start_paused = true)]
 async fn mirrors_and_indexes() {
-    let peer = Peer::new();
-    peer.put(&config("a", "x"));
-    peer.put(&config("b", "x"));
-    let (store, seen) = start(&peer.client());
+    let server = ApiServer::start().await;
+    server.put(&config("a", "x")).await;
+    server.put(&config("b", "x")).await;
+    let (store, seen) = start(&server.admins_client());
     store.wait_synced().await;
     assert_eq!(store.by_index("value", "x").len(), 2);
-    peer.put(&config("a", "y"));
-    peer.remove::<ConfigMap>("default", "b");
+    server.put(&config("a", "y")).await;
+    server.remove::<ConfigMap>("default", "b").await;
     settle().await;
     assert_eq!(take(&seen), ["+a", "+b", "~a", "-b"]);
     assert_eq!(store.by_index("value", "x").len(), 0);
@@ -61,48 +62,49 @@ async fn mirrors_and_indexes() {
 
 #[tokio::test(start_paused = true)]
 async fn resumes_from_the_last_revision() {
-    let peer = Peer::new();
-    peer.put(&config("a", "x"));
-    let (store, seen) = start(&peer.client());
+    let server = ApiServer::start().await;
+    let revision = server.put(&config("a", "x")).await.metadata.resource_version.unwrap();
+    let (store, seen) = start(&server.admins_client());
     store.wait_synced().await;
-    peer.break_watches();
-    peer.put(&config("b", "x"));
+    server.break_watches();
+    server.put(&config("b", "x")).await;
     settle().await;
     assert_eq!(take(&seen), ["+a", "+b"]);
-    assert_eq!(peer.calls(), ["watch configmaps 0", "watch configmaps 1"]);
+    assert_eq!(server.calls(), ["watch configmaps 0".to_owned(), format!("watch configmaps {revision}")]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn lists_again_when_the_revision_is_gone_and_tells_the_difference() {
-    let peer = Peer::new();
+    let server = ApiServer::start().await;
+    let mut last = String::new();
     for name in ["a", "b", "c"] {
-        peer.put(&config(name, "x"));
+        last = server.put(&config(name, "x")).await.metadata.resource_version.unwrap();
     }
-    let (store, seen) = start(&peer.client());
+    let (store, seen) = start(&server.admins_client());
     store.wait_synced().await;
     take(&seen);
-    peer.break_watches();
-    peer.remove::<ConfigMap>("default", "a");
-    peer.put(&config("b", "y"));
-    peer.put(&config("d", "x"));
-    peer.compact();
+    server.break_watches();
+    server.remove::<ConfigMap>("default", "a").await;
+    server.put(&config("b", "y")).await;
+    server.put(&config("d", "x")).await;
+    server.fail("watch", refused(api::status::Status::expired("too old resource version")));
     settle().await;
     let mut seen = take(&seen);
     seen.sort();
     // c has not changed.
     assert_eq!(seen, ["+d", "-a", "~b"]);
-    assert_eq!(peer.calls(), ["watch configmaps 0", "watch configmaps 3", "watch configmaps 0"]);
+    assert_eq!(server.calls(), ["watch configmaps 0", &*format!("watch configmaps {last}"), "watch configmaps 0"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn backs_off_while_nobody_answers() {
-    let peer = Peer::new();
-    peer.put(&config("a", "x"));
+    let server = ApiServer::start().await;
+    server.put(&config("a", "x")).await;
     for _ in 0..10 {
-        peer.fail("watch", Status::unavailable("down"));
+        server.fail("watch", Status::unavailable("down"));
     }
     let before = tokio::time::Instant::now();
-    let (store, _) = start(&peer.client());
+    let (store, _) = start(&server.admins_client());
     store.wait_synced().await;
     // 0.05 + 0.1 + … + 1.6 + 2 + 2 + 2 + 2
     assert_eq!(before.elapsed().as_millis() / 100, 111);

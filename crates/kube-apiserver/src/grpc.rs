@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use api::catalog::{Catalog, Handler, Rules, Subresource, View};
+use api::catalog::{Catalog, Handler, Subresource, View};
 use api::schema::decode::read_json;
 use api::selector::{FieldSelector, Selector};
 use api::status::Status;
@@ -25,7 +25,7 @@ use crate::attributes::Attributes;
 use crate::authorization::Authorization;
 use crate::exchange::{Call, Filters};
 use crate::registry::{Context, DeleteOptions, Deletion, ListOptions, Object as Entry, Registry, Target};
-use crate::rest::{Expected, FieldValidation, Patch, fit, manager_of};
+use crate::rest::{Applying, Expected, FieldValidation, Patch, check_manager, configuration, fit, manager_of, rules};
 
 /// Bytes of objects in one message, about.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -79,18 +79,34 @@ impl Grpc {
         caller: &Caller,
         verb: &'static str,
         resource: Option<Resource>,
-    ) -> Result<(Context, Target, Option<View>), tonic::Status> {
+    ) -> Result<(Context, Target, Option<(&'static Subresource, &'static View)>), tonic::Status> {
         let (context, target, sub) = self.target(caller, verb, resource).await?;
-        let view = match sub {
+        let sub = match sub {
             None => None,
-            Some(Subresource { body: None, handler: Handler::View(view), .. }) => Some(*view),
+            Some(sub @ Subresource { body: None, handler: Handler::View(view), .. }) => Some((sub, view)),
             Some(sub) => {
                 let resource = target.resource();
                 let what = format!("{}/{}", resource.plural, sub.name);
                 return Err(status(Status::method_not_allowed(resource.group, &what, verb)));
             }
         };
-        Ok((context, target, view))
+        Ok((context, target, sub))
+    }
+
+    async fn apply(
+        &self,
+        context: Context,
+        target: &Target,
+        sub: Option<(&Subresource, &View)>,
+        request: PatchRequest,
+    ) -> Result<Object, tonic::Status> {
+        check_manager(&request.field_manager, "PatchOptions", true, request.force).map_err(status)?;
+        let mut context = context.managed_by(request.field_manager);
+        context.applied = true;
+        let config = configuration(target, sub, &request.patch, FieldValidation::Ignore, &context).map_err(status)?;
+        let applying = Applying { context: &context, target, sub, config, force: request.force };
+        let (_, bytes) = applying.run(&self.registry, &self.authorization).await.map_err(status)?;
+        Ok(object(target, bytes))
     }
 }
 
@@ -141,7 +157,7 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, tonic::Status> {
 }
 
 /// The failure in gRPC's terms, with the Status itself as details.
-fn status(status: Status) -> tonic::Status {
+pub fn status(status: Status) -> tonic::Status {
     let code = match status.code {
         400 | 413 | 415 | 422 => Code::InvalidArgument,
         401 => Code::Unauthenticated,
@@ -277,41 +293,45 @@ impl Resources for Grpc {
     async fn update(&self, request: Request<WriteRequest>) -> Reply<Object> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let (mut context, target, view) = self.writable(&caller, "update", request.resource).await?;
+        let (mut context, target, sub) = self.writable(&caller, "update", request.resource).await?;
         caller.sent(&request.json);
         let document = document(&target, &request.json)?;
-        let change = |current: &Value| Ok(view.map_or_else(|| document.clone(), |view| view.take(current, &document)));
-        let rules = view.map_or(Rules::Object, |view| view.rules);
+        let change =
+            |current: &Value| Ok(sub.map_or_else(|| document.clone(), |(_, view)| view.take(current, &document)));
         context.dry_run = request.dry_run;
-        let bytes = self.registry.update(&context, &target, rules, &change).await.map_err(status)?;
+        let bytes = self.registry.update(&context, &target, rules(sub), &change).await.map_err(status)?;
         Ok(caller.reply(object(&target, bytes)))
     }
 
     async fn patch(&self, request: Request<PatchRequest>) -> Reply<Object> {
         let caller = caller(&request)?;
         let request = request.into_inner();
+        let (context, target, sub) = self.writable(&caller, "patch", request.resource.clone()).await?;
+        caller.sent(&request.patch);
         let media = match request.r#type() {
+            patch_request::Type::Apply => {
+                let applied = self.apply(context, &target, sub, request).await?;
+                return Ok(caller.reply(applied));
+            }
             patch_request::Type::Json => "application/json-patch+json",
             patch_request::Type::Merge => "application/merge-patch+json",
             patch_request::Type::Strategic => "application/strategic-merge-patch+json",
             patch_request::Type::Unspecified => {
-                return Err(status(Status::bad_request("type: one of JSON, MERGE and STRATEGIC is required")));
+                return Err(status(Status::bad_request("type: one of JSON, MERGE, STRATEGIC and APPLY is required")));
             }
         };
-        let (context, target, view) = self.writable(&caller, "patch", request.resource).await?;
-        caller.sent(&request.patch);
+        check_manager(&request.field_manager, "PatchOptions", false, request.force).map_err(status)?;
         let patch = Patch::read(media, &request.patch).map_err(status)?;
         let expected = Expected::for_resource(target.resource());
         let change = |current: &Value| {
             let patched = patch.apply(expected.schema, current.clone())?;
             let (patched, _) = fit(patched, &expected, FieldValidation::Ignore, Vec::new())?;
-            Ok(match view {
+            Ok(match sub {
                 None => patched,
-                Some(view) => view.take(current, &patched),
+                Some((_, view)) => view.take(current, &patched),
             })
         };
-        let rules = view.map_or(Rules::Object, |view| view.rules);
-        let bytes = self.registry.update(&context, &target, rules, &change).await.map_err(status)?;
+        let bytes = self.registry.update(&context, &target, rules(sub), &change).await.map_err(status)?;
         Ok(caller.reply(object(&target, bytes)))
     }
 

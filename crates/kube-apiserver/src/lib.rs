@@ -13,7 +13,7 @@ mod config_file;
 pub mod exchange;
 pub mod expiring;
 mod flags;
-mod grpc;
+pub mod grpc;
 pub mod https;
 mod kubelet;
 pub mod limits;

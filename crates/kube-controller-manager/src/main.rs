@@ -1,4 +1,5 @@
 //! kube-controller-manager: makes the cluster what its objects say. This file only wires.
+mod aggregation;
 mod endpoints;
 mod garbage;
 mod manager;

@@ -3,10 +3,11 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use client::{Client, Discovery, EventRecorder, Object, Reflector, Store, Stored, Terms};
 use daemon::Supervisor;
-use k8s_openapi::api::{coordination::v1::Lease, core::v1 as core};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1 as core, rbac::v1::ClusterRole};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    aggregation::Aggregation,
     endpoints::EndpointsController,
     garbage::{GarbageCollector, Source},
     namespaces::Namespaces,
@@ -102,6 +103,10 @@ impl<'a> Manager<'a> {
         let workers = options.concurrent_namespace_syncs;
         self.spawn("namespace", move |term| controller.clone().run(workers, term));
 
+        let roles = self.mirror("clusterroles", stores::owned(Reflector::<ClusterRole>::new(&client)));
+        let controller = Aggregation::new(&client, &roles);
+        self.spawn("clusterrole-aggregation", move |term| controller.clone().run(term));
+
         let given = vec![
             Source::of(core::Pod::RESOURCE, &pods),
             Source::new(&controllers),
@@ -110,6 +115,7 @@ impl<'a> Manager<'a> {
             Source::new(&nodes),
             Source::new(&leases),
             Source::new(&namespaces),
+            Source::new(&roles),
         ];
         let collector = GarbageCollector::new(&client, &discovery, given);
         self.supervisor.spawn("mirrors of the garbage collector", collector.clone().mirror(self.supervisor.token()));

@@ -2,9 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 #[derive(Debug, thiserror::Error)]
@@ -150,12 +152,23 @@ pub fn running(pid_file: &Path, program: &str) -> Option<u32> {
     String::from_utf8_lossy(first).ends_with(program).then_some(pid)
 }
 
-/// Ports that nobody listens on now. They are held together, so they differ.
+/// Where [`free_ports`] looks: below what the kernel gives to outgoing connections and to those who ask for any port, and below NodePorts. A
+/// port from there stays free until its daemon starts, and until it starts again.
+const PORTS: Range<u32> = 16_000..30_000;
+
+/// Ports that nobody listens on now, on any address. No two calls in one process give the same one.
 pub fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
-    let held: Vec<TcpListener> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Programs that run side by side begin at different places.
+    let begin = std::process::id().wrapping_mul(101);
+    let mut free = PORTS.filter_map(|_| {
+        let place = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;
+        let port = u16::try_from(PORTS.start + place).ok()?;
+        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok().then_some(port)
+    });
     let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&held) {
-        *port = listener.local_addr()?.port();
+    for port in &mut ports {
+        *port = free.next().ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse))?;
     }
     Ok(ports)
 }

@@ -11,9 +11,10 @@ use http::{HeaderMap, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::negotiate::accepted_for;
-use super::objects::{expected, rules, viewed};
+use super::objects::{create_missing, expected, rules, viewed};
 use super::{Expected, FieldValidation, Request, Rest, fit, with_warnings};
-use crate::registry::{Context, Target};
+use crate::authorization::Authorization;
+use crate::registry::{Context, Registry, Target};
 use crate::request::text_of;
 use crate::server::Body;
 
@@ -42,29 +43,31 @@ pub(crate) fn manager_of(user_agent: &str) -> String {
     manager
 }
 
+/// What a client may say of its manager; `options`: the kind that the parameters stand for.
+pub(crate) fn check_manager(manager: &str, options: &str, applies: bool, force: bool) -> Result<(), Status> {
+    let (mut errors, path) = (Errors::default(), Path::new("fieldManager"));
+    if manager.len() > MAX_MANAGER {
+        errors.too_long(&path, MAX_MANAGER);
+    }
+    if manager.chars().any(char::is_control) {
+        errors.invalid(&path, manager, "should only contain printable characters");
+    }
+    if applies && manager.is_empty() {
+        errors.required(&path, "is required for apply patch");
+    }
+    if !applies && force {
+        errors.forbidden(&Path::new("force"), "may not be specified for non-apply patch");
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid("meta.k8s.io", options, "", &errors)) }
+}
+
 impl Request {
     /// The manager that the client says it is, or what its name says. `options`: the kind that the parameters stand for.
     pub(super) fn manager(&self, options: &str) -> Result<String, Status> {
         let manager = self.query.text("fieldManager");
-        let (mut errors, path) = (Errors::default(), Path::new("fieldManager"));
-        if manager.len() > MAX_MANAGER {
-            errors.too_long(&path, MAX_MANAGER);
-        }
-        if manager.chars().any(char::is_control) {
-            errors.invalid(&path, manager, "should only contain printable characters");
-        }
-        if options == "PatchOptions" {
-            let applies = is_apply(&self.headers);
-            if applies && manager.is_empty() {
-                errors.required(&path, "is required for apply patch");
-            }
-            if !applies && !self.query.text("force").is_empty() {
-                errors.forbidden(&Path::new("force"), "may not be specified for non-apply patch");
-            }
-        }
-        if !errors.is_empty() {
-            return Err(Status::invalid("meta.k8s.io", options, "", &errors));
-        }
+        let patches = options == "PatchOptions";
+        let applies = patches && is_apply(&self.headers);
+        check_manager(manager, options, applies, patches && !self.query.text("force").is_empty())?;
         if !manager.is_empty() {
             return Ok(manager.to_owned());
         }
@@ -84,9 +87,10 @@ impl Rest {
         let accepted = accepted_for(target.form(), request)?;
         let mut context = request.context("PatchOptions", Vec::new())?;
         context.applied = true;
-        let config = configuration(request, target, sub, &body, &context)?;
+        let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
+        let config = configuration(target, sub, &body, validation, &context)?;
         let applying = Applying { context: &context, target, sub, config, force: request.query.flag("force") };
-        let (code, bytes) = applying.run(self).await?;
+        let (code, bytes) = applying.run(&self.registry, &self.authorization).await?;
         let mut response = viewed(target.form(), sub, bytes, None, &accepted)?;
         *response.status_mut() = code;
         Ok(with_warnings(response, &context.warnings()))
@@ -94,11 +98,11 @@ impl Rest {
 }
 
 /// What is applied, in the form of the object: all that it names is the manager's will.
-fn configuration(
-    request: &Request,
+pub(crate) fn configuration(
     target: &Target,
     sub: Option<(&Subresource, &View)>,
     body: &Bytes,
+    validation: FieldValidation,
     context: &Context,
 ) -> Result<Value, Status> {
     let mut duplicates = Vec::new();
@@ -119,7 +123,6 @@ fn configuration(
     if config.pointer("/metadata/managedFields").is_some_and(|list| !list.is_null()) {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
-    let validation = FieldValidation::read(request.query.text("fieldValidation"))?;
     let duplicates = duplicates.iter().map(|path| format!("duplicate field {path:?}"));
     match validation {
         FieldValidation::Strict if duplicates.len() > 0 => {
@@ -150,26 +153,31 @@ fn configuration(
     Ok(view.take(&json!({"apiVersion": stored.api_version(), "kind": stored.kind}), &config))
 }
 
-struct Applying<'a> {
-    context: &'a Context,
-    target: &'a Target,
-    sub: Option<(&'a Subresource, &'a View)>,
-    config: Value,
-    force: bool,
+/// One apply, by REST or gRPC. Its context says that the object is applied, and by which manager.
+pub(crate) struct Applying<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) target: &'a Target,
+    pub(crate) sub: Option<(&'a Subresource, &'a View)>,
+    pub(crate) config: Value,
+    pub(crate) force: bool,
 }
 
 impl Applying<'_> {
     /// Changes the object, or makes it where there is none.
-    async fn run(&self, rest: &Rest) -> Result<(StatusCode, Bytes), Status> {
+    pub(crate) async fn run(
+        &self,
+        registry: &Registry,
+        authorization: &Authorization,
+    ) -> Result<(StatusCode, Bytes), Status> {
         let change = |current: &Value| self.applied(current);
         let rules = rules(self.sub);
         let mut last = None;
         for _ in 0..TRIES {
-            match rest.registry.update(self.context, self.target, rules, &change).await {
+            match registry.update(self.context, self.target, rules, &change).await {
                 Err(status) if status.reason == "NotFound" && self.sub.is_none() => {}
                 updated => return updated.map(|bytes| (StatusCode::OK, bytes)),
             }
-            match self.create(rest).await {
+            match self.create(registry, authorization).await {
                 Err(status) if status.reason == "AlreadyExists" => last = Some(status),
                 created => return created.map(|bytes| (StatusCode::CREATED, bytes)),
             }
@@ -177,9 +185,9 @@ impl Applying<'_> {
         Err(last.unwrap_or_else(Status::no_such_resource))
     }
 
-    async fn create(&self, rest: &Rest) -> Result<Bytes, Status> {
+    async fn create(&self, registry: &Registry, authorization: &Authorization) -> Result<Bytes, Status> {
         let object = self.applied(&json!({"metadata": {"name": self.target.name}}))?;
-        rest.create_missing(self.context, self.target, object).await
+        create_missing((registry, authorization), self.context, self.target, object).await
     }
 
     fn applied(&self, current: &Value) -> Result<Value, Status> {

@@ -41,13 +41,14 @@ use crate::request::{Query, text_of};
 use crate::server::Body;
 
 pub use api::patch::Patch;
-pub(crate) use apply::{is_apply, manager_of};
+pub(crate) use apply::{Applying, check_manager, configuration, is_apply, manager_of};
 use codec::respond;
 pub use codec::{Media, in_version};
 use components::Components;
 pub use decode::{Expected, FieldValidation, fit, read};
 pub use negotiate::failure;
 use negotiate::refusal;
+pub(crate) use objects::rules;
 use openapi::OpenApi;
 
 /// As upstream: what etcd takes, and then some for patches.

@@ -14,7 +14,8 @@ use super::codec::{self, Media};
 use super::negotiate::{Accepted, Form, accepted_for, accepted_media, told};
 use super::{Expected, FieldValidation, Patch, Request, Rest, fit, read, with_warnings};
 use crate::attributes::Attributes;
-use crate::registry::{Context, DeleteOptions, Deletion, Object, Target, parse};
+use crate::authorization::Authorization;
+use crate::registry::{Context, DeleteOptions, Deletion, Object, Registry, Target, parse};
 use crate::request::text_of;
 use crate::server::Body;
 
@@ -162,44 +163,15 @@ impl Rest {
         let updated = self.registry.update(&context, target, rules(sub), &change).await;
         let absent = |status: &Status| status.reason == "NotFound" && sub.is_none() && resource.creates_on_update;
         let (code, bytes) = match updated {
-            Err(status) if absent(&status) => {
-                (StatusCode::CREATED, self.create_missing(&context, target, sent.clone()).await?)
-            }
+            Err(status) if absent(&status) => (
+                StatusCode::CREATED,
+                create_missing((&self.registry, &self.authorization), &context, target, sent.clone()).await?,
+            ),
             updated => (StatusCode::OK, updated?),
         };
         let mut response = viewed(target.form(), sub, bytes, None, &accepted)?;
         *response.status_mut() = code;
         Ok(with_warnings(response, &context.warnings()))
-    }
-
-    /// Makes an object that was to be changed, for who may make it.
-    pub(super) async fn create_missing(
-        &self,
-        context: &Context,
-        target: &Target,
-        object: Value,
-    ) -> Result<Bytes, Status> {
-        let resource = target.resource();
-        let attributes = Attributes { verb: "create".into(), ..context.attributes.clone() };
-        self.authorization.check(&attributes).await?;
-        let name = meta::name(&object);
-        if name != target.name {
-            return Err(Status::bad_request(format!(
-                "the name of the object ({name}) does not match the name on the URL ({})",
-                target.name
-            )));
-        }
-        // Who names one object does not mean a new one.
-        for field in ["uid", "resourceVersion"] {
-            let wanted = meta::text(&object, field);
-            if !wanted.is_empty() {
-                let why = format!(
-                    "{field} mismatch: the provided object specified {field} {wanted}, and no existing object was found"
-                );
-                return Err(Status::conflict(resource.group, resource.plural, name, &why));
-            }
-        }
-        self.registry.create(context, target, object).await
     }
 
     pub(super) async fn patch(
@@ -256,6 +228,36 @@ impl Rest {
     }
 }
 
+/// Makes an object that was to be changed, for who may make it.
+pub(super) async fn create_missing(
+    (registry, authorization): (&Registry, &Authorization),
+    context: &Context,
+    target: &Target,
+    object: Value,
+) -> Result<Bytes, Status> {
+    let resource = target.resource();
+    let attributes = Attributes { verb: "create".into(), ..context.attributes.clone() };
+    authorization.check(&attributes).await?;
+    let name = meta::name(&object);
+    if name != target.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.name
+        )));
+    }
+    // Who names one object does not mean a new one.
+    for field in ["uid", "resourceVersion"] {
+        let wanted = meta::text(&object, field);
+        if !wanted.is_empty() {
+            let why = format!(
+                "{field} mismatch: the provided object specified {field} {wanted}, and no existing object was found"
+            );
+            return Err(Status::conflict(resource.group, resource.plural, name, &why));
+        }
+    }
+    registry.create(context, target, object).await
+}
+
 /// The client's first media type, where there is one of it in this version.
 pub(super) fn media_for(target: &Target, media: Media) -> Media {
     if media == Media::Protobuf && !target.form().form.protobuf { Media::Json } else { media }
@@ -304,7 +306,7 @@ pub(super) fn expected<'a>(form: &'a Served, sub: Option<(&Subresource, &View)>)
     }
 }
 
-pub(super) fn rules(sub: Option<(&Subresource, &View)>) -> Rules {
+pub(crate) fn rules(sub: Option<(&Subresource, &View)>) -> Rules {
     sub.map_or(Rules::Object, |(_, view)| view.rules)
 }
 

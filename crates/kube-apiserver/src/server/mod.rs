@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
@@ -79,34 +80,43 @@ impl Server {
         let certificate = peer_identity(stream.get_ref().1.peer_certificates()).map(Authentication::of_certificate);
         let peer = stream.get_ref().0.peer_addr().ok().map(|address| address.ip());
         let front = Front::new(self.rest.clone(), certificate, peer);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let front = front.clone();
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
-        });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEADERS)
-            .initial_stream_window_size(256 * 1024)
-            .keep_alive_interval(Some(Duration::from_secs(30)));
         // Each connection of HTTP/1.1 has one answer at a time.
         let shared = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = if shared { Either::Left(Gather::new(stream)) } else { Either::Right(stream) };
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!("connection: {error}");
-                }
-                return;
-            }
-            () = token.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        // What still runs after the grace period is cut when the task is dropped.
-        let _ = tokio::time::timeout(GRACE, connection).await;
+        serve_connection(front, stream, token).await;
     }
+}
+
+/// Answers the requests of one connection until it ends or the token ends it. Whether the stream is encrypted is its maker's matter, and so
+/// is what its certificate says of who calls.
+pub async fn serve_connection<S>(front: Front, stream: S, token: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let front = front.clone();
+        async move { Ok::<_, Infallible>(front.answer(request).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS)
+        .initial_stream_window_size(256 * 1024)
+        .keep_alive_interval(Some(Duration::from_secs(30)));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => {
+            if let Err(error) = ended {
+                tracing::debug!("connection: {error}");
+            }
+            return;
+        }
+        () = token.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    // What still runs after the grace period is cut when the task is dropped.
+    let _ = tokio::time::timeout(GRACE, connection).await;
 }

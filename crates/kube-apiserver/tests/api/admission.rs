@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use testapi::WITHOUT_CONTROLLERS;
 
-use crate::common::{Api, WITHOUT_CONTROLLERS};
+use crate::common::Api;
 
 pub const PODS: &str = "/api/v1/namespaces/default/pods";
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kube_apiserver::admission::Admission;
-use kube_apiserver::authorization::Authorization;
 use serde_json::{Value, json};
+use testapi::Library;
 
 use crate::common::Api;
 use crate::samples::{collection, object, stored};
@@ -243,13 +243,8 @@ async fn who_may_only_patch_can_not_make_objects_by_applying() {
 /// Many who apply at once: nobody's field is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_managers_apply_at_the_same_time() {
-    let api = Arc::new(
-        Api::start_with(
-            Authorization::new(vec![Arc::new(kube_apiserver::authorization::AlwaysAllow)]),
-            Admission::default(),
-        )
-        .await,
-    );
+    let library = Library::admitting(Admission::default()).await;
+    let api = Arc::new(Api::over(library));
     let tasks: Vec<_> = (0..16)
         .map(|at| {
             let api = api.clone();

@@ -8,12 +8,13 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use kube_apiserver::admission::{Admission, Attempt, Configuration, Plugin};
 use kube_apiserver::audit::{Audit, Log, Policy, Rotation};
-use kube_apiserver::authorization::{Authorization, Rbac};
+use kube_apiserver::authorization::Authorization;
 use kube_apiserver::exchange::Filters;
 use rpc::resource::{PodBinding, Resource, WriteRequest};
 use serde_json::{Value, json};
+use testapi::{Library, WITHOUT_CONTROLLERS, plugins};
 
-use crate::common::{Api, WITHOUT_CONTROLLERS, everything, plugins};
+use crate::common::Api;
 
 /// An API whose log is a file.
 struct Audited {
@@ -24,19 +25,17 @@ struct Audited {
 
 /// The rules in YAML, each on a line of its own.
 async fn audited(rules: &str) -> Audited {
-    let admission = plugins(&[], WITHOUT_CONTROLLERS);
-    let admission = admission.admission(&Configuration::default(), &everything(), &Rbac::default(), false);
-    audited_with(rules, everything(), admission).await
+    audited_with(rules, Library::open(&plugins(&[], WITHOUT_CONTROLLERS), &Configuration::default()).await)
 }
 
-async fn audited_with(rules: &str, authorization: Authorization, admission: Admission) -> Audited {
+fn audited_with(rules: &str, library: Library) -> Audited {
     let folder = tempfile::tempdir().unwrap();
     let policy = folder.path().join("policy.yaml");
     std::fs::write(&policy, format!("apiVersion: audit.k8s.io/v1\nkind: Policy\n{rules}")).unwrap();
     let log = Log::open(&folder.path().join("log/audit.log"), Rotation::default()).unwrap();
     let audit = Audit::new(Policy::read(&policy).unwrap(), log);
     let filters = Filters { audit: Some(audit.clone()), ..Filters::default() };
-    let api = Api::start_filtered(authorization, admission, filters).await;
+    let api = Api::filtered(library, filters);
     Audited { api, audit, folder }
 }
 
@@ -159,7 +158,7 @@ async fn identifiers_are_the_clients_where_they_can_be_some() {
 #[tokio::test]
 async fn refusals_and_impersonations_are_told() {
     let nobody = Authorization::new(Vec::new());
-    let audited = audited_with("rules: [{level: Metadata}]", nobody, Admission::default()).await;
+    let audited = audited_with("rules: [{level: Metadata}]", Library::start(nobody, Admission::default()).await);
     let eve = audited.api.by("eve", &[]);
     let events = audited.ask(&eve, "one", "GET", CONFIG_MAPS, Value::Null).await;
     assert_eq!(events[1]["annotations"]["authorization.k8s.io/decision"], "forbid");
@@ -225,7 +224,7 @@ impl Plugin for Panics {
 #[tokio::test]
 async fn panics_are_told() {
     let admission = Admission::of(vec![Arc::new(Panics)]);
-    let audited = audited_with("rules: [{level: Metadata}]", everything(), admission).await;
+    let audited = audited_with("rules: [{level: Metadata}]", Library::admitting(admission).await);
     let events = audited.ask(&audited.api.by("mallory", &[]), "one", "POST", CONFIG_MAPS, config_map("a")).await;
     assert_eq!(stages(&events), ["RequestReceived", "Panic"]);
     let status = &events[1]["responseStatus"];

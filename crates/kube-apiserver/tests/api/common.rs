@@ -5,28 +5,26 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use api::catalog::Catalog;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full};
-use kube_apiserver::admission::{Admission, Configuration, Plugins};
+use kube_apiserver::admission::Configuration;
 use kube_apiserver::attributes::User;
 use kube_apiserver::authentication::{
     Authentication, BootstrapTokens, Issuer, ServiceAccountTokens, SigningKey, TokenAuthenticator, TokenFile,
     VerifyingKey,
 };
-use kube_apiserver::authorization::{AlwaysAllow, Authorization, Rbac};
 use kube_apiserver::exchange::Filters;
-use kube_apiserver::metrics::MeasuredBackend;
-use kube_apiserver::registry::{Ranges, Registry};
+use kube_apiserver::registry::Registry;
 use kube_apiserver::rest::Rest;
 use kube_apiserver::server::{Body, Front};
 use rpc::resource::resources_client::ResourcesClient;
-use serde_json::{Value, json};
-use storage::{Cache, Memory};
+use serde_json::Value;
+use testapi::{Library, WITHOUT_CONTROLLERS, plugins};
 use tower_service::Service;
 
 pub struct Api {
+    pub library: Arc<Library>,
     pub registry: Arc<Registry>,
     pub rest: Arc<Rest>,
     pub user: Arc<User>,
@@ -56,26 +54,13 @@ pub const ISSUER: &str = "https://issuer.test";
 /// Status code and body.
 pub type Answer = (u16, Vec<u8>);
 
-/// Plugins that count on controllers, of which there are none here.
-pub const WITHOUT_CONTROLLERS: &[&str] = &["ServiceAccount", "StorageObjectInUseProtection"];
-
-pub fn plugins(enable: &[&str], disable: &[&str]) -> Plugins {
-    let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    Plugins::new(None, &list(enable), &list(disable)).unwrap()
-}
-
 fn user(name: &str, groups: &[&str]) -> Arc<User> {
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
     Arc::new(User { name: name.into(), groups, ..User::default() })
 }
 
-/// What serves a registry.
-pub fn rest(
-    registry: &Arc<Registry>,
-    authorization: Authorization,
-    filters: Filters,
-    measured: Option<MeasuredBackend>,
-) -> Rest {
+/// What serves the library, for tokens of all kinds.
+pub fn rest(library: &Library, filters: Filters) -> Rest {
     let key = include_bytes!("service-account.key");
     let audiences = vec![ISSUER.to_owned()];
     let issuer = Issuer {
@@ -90,24 +75,14 @@ pub fn rest(
     let methods: Vec<Arc<dyn TokenAuthenticator>> = vec![
         Arc::new(TokenFile::parse("secret,ann,7,devs").unwrap()),
         Arc::new(ServiceAccountTokens {
-            registry: registry.clone(),
+            registry: library.registry.clone(),
             issuers: audiences.clone(),
             keys: issuer.verifying.clone(),
             lookup: true,
         }),
-        Arc::new(BootstrapTokens { registry: registry.clone() }),
+        Arc::new(BootstrapTokens { registry: library.registry.clone() }),
     ];
-    let authentication = Authentication::new(methods, audiences, false);
-    let mut health = daemon::Health::unbound();
-    if let Some(measured) = measured {
-        measured.register(health.registry());
-    }
-    let address = "127.0.0.1:6443".parse().unwrap();
-    Rest::new(registry.clone(), (authentication, Some(issuer)), authorization, None, health, address, filters)
-}
-
-pub fn everything() -> Authorization {
-    Authorization::new(vec![Arc::new(AlwaysAllow)])
+    library.rest((Authentication::new(methods, audiences, false), Some(issuer)), filters)
 }
 
 impl Api {
@@ -123,38 +98,23 @@ impl Api {
 
     /// With plugins that are told something.
     pub async fn start_configured(enable: &[&str], disable: &[&str], configuration: &Configuration) -> Self {
-        let authorization = everything();
-        let admission = plugins(enable, disable).admission(configuration, &authorization, &Rbac::default(), false);
-        Self::start_with(authorization, admission).await
+        Self::over(Library::open(&plugins(enable, disable), configuration).await)
     }
 
-    /// With the namespaces that every cluster has.
-    pub async fn start_with(authorization: Authorization, admission: Admission) -> Self {
-        Self::start_filtered(authorization, admission, Filters::default()).await
+    pub fn over(library: Library) -> Self {
+        Self::filtered(library, Filters::default())
     }
 
     /// With something else that every request passes.
-    pub async fn start_filtered(authorization: Authorization, admission: Admission, filters: Filters) -> Self {
-        let measured = MeasuredBackend::new(Memory::new());
-        let backend = Arc::new(measured.clone());
-        let catalog = Catalog::builtin();
-        let cache = Cache::start(backend.clone());
-        let ranges = Ranges { services: "10.254.0.0/16".parse().unwrap(), node_ports: 30000..=32767 };
-        let registry = Registry::new(catalog, backend, cache.clone(), admission, ranges, 3600);
-        cache.ready().await;
-        let rest = Arc::new(rest(&registry, authorization, filters, Some(measured)));
-        let api = Self { registry, rest, user: user("admin", &["system:masters"]) };
-        for name in api::strategy::SYSTEM_NAMESPACES {
-            let namespace = json!({"metadata": {"name": name}});
-            let (code, body) = api.json("POST", "/api/v1/namespaces", &namespace).await;
-            assert_eq!(code, 201, "{body}");
-        }
-        api
+    pub fn filtered(library: Library, filters: Filters) -> Self {
+        let (registry, rest) = (library.registry.clone(), Arc::new(rest(&library, filters)));
+        Self { registry, rest, user: user("admin", &["system:masters"]), library: Arc::new(library) }
     }
 
     /// The same API, asked by somebody else.
     pub fn by(&self, name: &str, groups: &[&str]) -> Self {
-        Self { registry: self.registry.clone(), rest: self.rest.clone(), user: user(name, groups) }
+        let (library, registry, rest) = (self.library.clone(), self.registry.clone(), self.rest.clone());
+        Self { library, registry, rest, user: user(name, groups) }
     }
 
     pub async fn call(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Answer {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::common::{Api, everything, rest};
+use crate::common::{Api, rest};
 use crate::protobuf::read;
 
 /// A daemon that answers whatever it is asked.
@@ -30,8 +30,8 @@ async fn each_is_asked_and_what_it_says_is_told() {
     let well = daemon("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n").await;
     let ill = daemon("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 4\r\n\r\nlost").await;
     let mut api = Api::start().await;
-    let registry = api.registry.clone();
-    let components = |list| Arc::new(rest(&registry, everything(), Filters::default(), None).with_components(list));
+    let library = api.library.clone();
+    let components = |list| Arc::new(rest(&library, Filters::default()).with_components(list));
     api.rest = components(vec![("controller-manager", ill), ("scheduler", well)]);
     let all = "/api/v1/componentstatuses";
     let (code, list) = api.json("GET", all, &Value::Null).await;

@@ -10,9 +10,10 @@ use kube_apiserver::exchange::Filters;
 use kube_apiserver::limits::Limits;
 use rpc::resource::Resource;
 use serde_json::{Value, json};
+use testapi::Library;
 use tokio::sync::Notify;
 
-use crate::common::{Api, everything};
+use crate::common::Api;
 
 /// Holds up what `slow` writes until it is let go.
 #[derive(Default)]
@@ -45,7 +46,7 @@ async fn who_comes_when_all_places_are_taken_is_told_to_come_again() {
     let slow = Arc::new(Slow::default());
     let admission = Admission::of(vec![Arc::new(Waits(slow.clone()))]);
     let filters = Filters { limits: Limits::new(1, 1), ..Filters::default() };
-    let api = Api::start_filtered(everything(), admission, filters).await;
+    let api = Api::filtered(Library::admitting(admission).await, filters);
     let ann = api.by("ann", &[]);
     let path = "/api/v1/namespaces/default/configmaps";
     let map = |name: &str| json!({"metadata": {"name": name}});
@@ -83,7 +84,7 @@ async fn who_comes_when_all_places_are_taken_is_told_to_come_again() {
 #[tokio::test]
 async fn long_requests_take_no_place_and_answers_keep_theirs_until_they_are_sent() {
     let filters = Filters { limits: Limits::new(1, 1), ..Filters::default() };
-    let api = Api::start_filtered(everything(), Admission::default(), filters).await;
+    let api = Api::filtered(Library::admitting(Admission::default()).await, filters);
     let ann = api.by("ann", &[]);
     let get = async |path: &str| ann.answer(Request::builder().uri(path), &Value::Null).await;
     let watches = [get("/api/v1/namespaces?watch=1").await, get("/api/v1/pods?watch=1").await];

@@ -8,15 +8,15 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use kube_apiserver::admission::Configuration;
 use kube_apiserver::audit::{Audit, Log, Policy, Rotation};
-use kube_apiserver::authorization::Rbac;
 use kube_apiserver::exchange::Filters;
 use kube_apiserver::limits::Limits;
 use kube_apiserver::server::Server;
 use serde_json::{Value, json};
+use testapi::{Library, WITHOUT_CONTROLLERS, plugins};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Api, WITHOUT_CONTROLLERS, everything, plugins};
+use crate::common::Api;
 
 /// The families that count what goes wrong, and have tests of their own: beside the audit log, among those of audit, and below.
 const OTHERWHERE: [&str; 3] = ["apiserver_audit_error", "apiserver_request_panics", "apiserver_tls_handshake_errors"];
@@ -49,9 +49,8 @@ async fn every_metric_that_there_is_counts_something() {
     let log = Log::open(&folder.path().join("audit.log"), Rotation::default()).unwrap();
     let audit = Audit::new(Policy::of(policy).unwrap(), log);
     let filters = Filters { audit: Some(audit), limits: Limits::new(1, 1), ..Filters::default() };
-    let admission = plugins(&[], WITHOUT_CONTROLLERS);
-    let admission = admission.admission(&Configuration::default(), &everything(), &Rbac::default(), false);
-    let api = Api::start_filtered(everything(), admission, filters).await;
+    let library = Library::open(&plugins(&[], WITHOUT_CONTROLLERS), &Configuration::default()).await;
+    let api = Api::filtered(library, filters);
     let path = "/api/v1/namespaces/default/configmaps";
     let watch = api.answer(Request::builder().uri(format!("{path}?watch=1")), &Value::Null).await;
     let (code, _) = api.json("POST", path, &json!({"metadata": {"name": "c"}})).await;

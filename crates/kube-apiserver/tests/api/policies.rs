@@ -2,9 +2,10 @@
 
 use kube_apiserver::admission::Configuration;
 use serde_json::{Value, json};
+use testapi::WITHOUT_CONTROLLERS;
 
 use crate::admission::{PODS, made, pod, told};
-use crate::common::{Api, WITHOUT_CONTROLLERS};
+use crate::common::Api;
 use crate::users;
 
 const NAMESPACE: &str = "/api/v1/namespaces/default";

@@ -1,25 +1,20 @@
 //! Who may do what under RBAC, and what admission makes of a write by its user.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use kube_apiserver::admission::Configuration;
-use kube_apiserver::authorization::{Authorization, Rbac};
 use serde_json::{Value, json};
+use testapi::{Library, WITHOUT_CONTROLLERS, plugins};
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Api, WITHOUT_CONTROLLERS, plugins};
+use crate::common::Api;
 
 const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
 const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
 
 /// Under RBAC, with these plugins beside the ones that are on by default.
 pub async fn start(more: &[&str]) -> Api {
-    let rbac = Rbac::default();
-    let authorization = Authorization::new(vec![Arc::new(rbac.clone())]);
-    let admission =
-        plugins(more, WITHOUT_CONTROLLERS).admission(&Configuration::default(), &authorization, &rbac, true);
-    let api = Api::start_with(authorization, admission).await;
+    let (library, rbac) = Library::under_rbac(&plugins(more, WITHOUT_CONTROLLERS)).await;
+    let api = Api::over(library);
     tokio::spawn(rbac.run(api.registry.clone(), CancellationToken::new()));
     api
 }

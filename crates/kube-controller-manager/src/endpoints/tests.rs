@@ -1,8 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
-use client::{Object, Reflector, testing::Peer};
+use client::{Object, Reflector};
 use k8s_openapi::api::core::v1::{EndpointSubset, Pod as ApiPod};
 use serde_json::{Value, json};
+use testapi::ApiServer;
 
 use super::*;
 use crate::stores;
@@ -16,8 +17,8 @@ fn service(spec: Value) -> Service {
 fn pod_json(name: &str, ip: &str, ready: bool) -> Value {
     let status = if ready { "True" } else { "False" };
     json!({"apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": "default", "uid": name, "labels": {"app": "x", "tier": "y"}},
-        "spec": {"nodeName": "n", "containers": [{"name": "c", "ports": [{"name": "web", "containerPort": 8080}]}]},
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": "x", "tier": "y"}},
+        "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i", "ports": [{"name": "web", "containerPort": 8080}]}]},
         "status": {"phase": "Running", "podIP": ip, "conditions": [{"type": "Ready", "status": status}]}})
 }
 
@@ -93,8 +94,8 @@ fn labels_and_addresses() {
 
 #[tokio::test(start_paused = true)]
 async fn endpoints_follow_services_and_pods() {
-    let peer = Peer::new();
-    let client = peer.client();
+    let server = ApiServer::start().await;
+    let client = server.client("system:kube-controller-manager");
     let token = CancellationToken::new();
     let pods = stores::pods(Reflector::of(&client, ApiPod::RESOURCE));
     let services = stores::services(Reflector::new(&client));
@@ -105,32 +106,32 @@ async fn endpoints_follow_services_and_pods() {
     tokio::spawn(endpoints.run(token.clone()));
     tokio::spawn(controller.run(2, token));
     let settle = || tokio::time::sleep(Duration::from_secs(20));
-    let now = || peer.get::<Endpoints>("default", "s").map(|endpoints| text(endpoints.subsets));
+    let now = async || server.get::<Endpoints>("default", "s").await.map(|endpoints| text(endpoints.subsets));
 
     let orphan = |name: &str, labels: Value| {
         let metadata = json!({"name": name, "namespace": "default", "labels": labels});
         serde_json::from_value::<Endpoints>(json!({"metadata": metadata})).unwrap()
     };
-    peer.put(&orphan("theirs", json!({})));
-    peer.put(&orphan("left-over", json!({"endpoints.kubernetes.io/managed-by": "endpoint-controller"})));
+    server.put(&orphan("theirs", json!({}))).await;
+    server.put(&orphan("left-over", json!({"endpoints.kubernetes.io/managed-by": "endpoint-controller"}))).await;
     settle().await;
-    assert!(peer.get::<Endpoints>("default", "theirs").is_some(), "somebody's endpoints without a service");
-    assert!(peer.get::<Endpoints>("default", "left-over").is_none(), "ours, of a service that has gone");
+    assert!(server.get::<Endpoints>("default", "theirs").await.is_some(), "somebody's endpoints without a service");
+    assert!(server.get::<Endpoints>("default", "left-over").await.is_none(), "ours, of a service that has gone");
 
-    peer.put(&service(json!({"selector": {"app": "x"}, "ports": [{"port": 80}]})));
+    server.put(&service(json!({"selector": {"app": "x"}, "ports": [{"port": 80}]}))).await;
     settle().await;
-    assert_eq!(now(), Some(vec![]));
-    peer.put::<ApiPod>(&serde_json::from_value(pod_json("a", "10.0.0.1", false)).unwrap());
+    assert_eq!(now().await, Some(vec![]));
+    server.put::<ApiPod>(&serde_json::from_value(pod_json("a", "10.0.0.1", false)).unwrap()).await;
     settle().await;
-    assert_eq!(now(), Some(vec!["|10.0.0.1:80".to_owned()]));
-    peer.put::<ApiPod>(&serde_json::from_value(pod_json("a", "10.0.0.1", true)).unwrap());
+    assert_eq!(now().await, Some(vec!["|10.0.0.1:80".to_owned()]));
+    server.put_status::<ApiPod>(&serde_json::from_value(pod_json("a", "10.0.0.1", true)).unwrap()).await;
     settle().await;
-    assert_eq!(now(), Some(vec!["10.0.0.1|:80".to_owned()]));
-    peer.put(&service(json!({"ports": [{"port": 80}]})));
-    peer.remove::<ApiPod>("default", "a");
+    assert_eq!(now().await, Some(vec!["10.0.0.1|:80".to_owned()]));
+    server.put(&service(json!({"ports": [{"port": 80}]}))).await;
+    server.remove::<ApiPod>("default", "a").await;
     settle().await;
-    assert_eq!(now(), Some(vec!["10.0.0.1|:80".to_owned()]), "without a selector they are left alone");
-    peer.remove::<Service>("default", "s");
+    assert_eq!(now().await, Some(vec!["10.0.0.1|:80".to_owned()]), "without a selector they are left alone");
+    server.remove::<Service>("default", "s").await;
     settle().await;
-    assert_eq!(now(), None);
+    assert_eq!(now().await, None);
 }

@@ -1,28 +1,39 @@
-//! The collector against a kube-apiserver in memory.
+//! The collector against kube-apiserver.
 use std::time::Duration;
 
-use client::{Object, Reflector, testing::Peer};
+use client::{Object, Patch, Reflector};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ReplicationController};
+use testapi::ApiServer;
 
 use super::*;
 use crate::stores;
 
-fn meta(name: &str, owner: Option<(&str, &str, bool)>) -> Value {
-    let owners = owner.map(|(kind, name, blocks)| {
-        json!([{"apiVersion": "v1", "kind": kind, "name": name, "uid": format!("{name}-uid"), "controller": true,
-            "blockOwnerDeletion": blocks}])
+/// Of an object that belongs to the owner: kind, name and uid.
+fn meta(name: &str, owner: Option<(&str, &str, &str)>) -> Value {
+    let owners = owner.map(|(kind, name, uid)| {
+        json!([{"apiVersion": "v1", "kind": kind, "name": name, "uid": uid, "controller": true,
+            "blockOwnerDeletion": true}])
     });
-    json!({"name": name, "namespace": "default", "uid": format!("{name}-uid"), "ownerReferences": owners})
+    json!({"name": name, "namespace": "default", "ownerReferences": owners})
 }
 
-fn put<K: Object>(peer: &Peer, meta: Value) {
-    peer.put::<K>(
-        &serde_json::from_value(json!({"apiVersion": K::API_VERSION, "kind": K::KIND, "metadata": meta})).unwrap(),
-    );
+/// Makes an object with what its kind must have beside the metadata; tells its uid.
+async fn put<K: Object + Clone>(server: &ApiServer, meta: Value) -> String {
+    let pod = json!({"containers": [{"name": "c", "image": "i"}]});
+    let spec = match K::KIND {
+        "Pod" => pod,
+        "ReplicationController" => {
+            json!({"selector": {"app": "x"}, "template": {"metadata": {"labels": {"app": "x"}}, "spec": pod}})
+        }
+        _ => json!(null),
+    };
+    let object = json!({"apiVersion": K::API_VERSION, "kind": K::KIND, "metadata": meta, "spec": spec});
+    let put = server.put::<K>(&serde_json::from_value(object).unwrap()).await;
+    put.metadata().uid.clone().unwrap()
 }
 
-fn start(peer: &Peer) -> Client {
-    let (client, token) = (peer.client(), CancellationToken::new());
+fn start(server: &ApiServer) -> Client {
+    let (client, token) = (server.client("system:kube-controller-manager"), CancellationToken::new());
     let pods = stores::pods(Reflector::of(&client, Pod::RESOURCE));
     let controllers = stores::replication_controllers(Reflector::new(&client));
     let (discovery, discoverer) = Discovery::new(&client);
@@ -52,65 +63,63 @@ async fn settle() {
     tokio::time::sleep(Duration::from_secs(20)).await;
 }
 
-fn cluster() -> Peer {
-    let peer = Peer::new();
-    put::<ReplicationController>(&peer, meta("rc", None));
-    put::<Pod>(&peer, meta("pod", Some(("ReplicationController", "rc", true))));
-    put::<ConfigMap>(&peer, meta("config", Some(("Pod", "pod", true))));
-    put::<ConfigMap>(&peer, meta("other", None));
-    peer
+async fn cluster() -> ApiServer {
+    let server = ApiServer::start().await;
+    let rc = put::<ReplicationController>(&server, meta("rc", None)).await;
+    let pod = put::<Pod>(&server, meta("pod", Some(("ReplicationController", "rc", &rc)))).await;
+    put::<ConfigMap>(&server, meta("config", Some(("Pod", "pod", &pod)))).await;
+    put::<ConfigMap>(&server, meta("other", None)).await;
+    server
 }
 
 #[tokio::test(start_paused = true)]
 async fn in_the_background_dependents_follow() {
-    let peer = cluster();
-    let client = start(&peer);
+    let server = cluster().await;
+    let client = start(&server);
     settle().await;
-    assert_eq!((peer.list::<Pod>().len(), peer.list::<ConfigMap>().len()), (1, 2));
+    assert_eq!((server.list::<Pod>().await.len(), server.list::<ConfigMap>().await.len()), (1, 2));
     delete(&client, "Background").await;
-    assert_eq!((peer.list::<Pod>().len(), peer.list::<ConfigMap>().len()), (0, 1));
+    assert_eq!((server.list::<Pod>().await.len(), server.list::<ConfigMap>().await.len()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn in_the_foreground_the_owner_goes_last() {
-    let peer = cluster();
-    let held = json!({"finalizers": ["example.com/x"]});
-    let mut pod = meta("pod", Some(("ReplicationController", "rc", true)));
-    pod["finalizers"] = held["finalizers"].clone();
-    put::<Pod>(&peer, pod);
-    let client = start(&peer);
+    let server = cluster().await;
+    let held = json!({"metadata": {"finalizers": ["example.com/x"]}});
+    server.admin().patch::<Pod>("default", "pod", Patch::Merge, &held, "").await.unwrap();
+    let client = start(&server);
     settle().await;
     delete(&client, "Foreground").await;
-    let pod = peer.get::<Pod>("default", "pod").unwrap().metadata;
+    let pod = server.get::<Pod>("default", "pod").await.unwrap().metadata;
     assert!(pod.deletion_timestamp.is_some());
     assert_eq!(pod.finalizers.unwrap(), ["example.com/x"], "it had dependents, which went before");
-    assert_eq!(peer.list::<ConfigMap>().len(), 1);
-    assert!(peer.get::<ReplicationController>("default", "rc").is_some());
-    peer.remove::<Pod>("default", "pod");
+    assert_eq!(server.list::<ConfigMap>().await.len(), 1);
+    assert!(server.get::<ReplicationController>("default", "rc").await.is_some());
+    server.remove::<Pod>("default", "pod").await;
     settle().await;
-    assert!(peer.get::<ReplicationController>("default", "rc").is_none());
+    assert!(server.get::<ReplicationController>("default", "rc").await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn orphans_stay_and_forget_their_owner() {
-    let peer = cluster();
-    let client = start(&peer);
+    let server = cluster().await;
+    let client = start(&server);
     settle().await;
     delete(&client, "Orphan").await;
-    assert!(peer.get::<ReplicationController>("default", "rc").is_none());
-    let owners = peer.get::<Pod>("default", "pod").unwrap().metadata.owner_references;
+    assert!(server.get::<ReplicationController>("default", "rc").await.is_none());
+    let owners = server.get::<Pod>("default", "pod").await.unwrap().metadata.owner_references;
     assert!(owners.unwrap_or_default().is_empty());
-    assert_eq!(peer.list::<ConfigMap>().len(), 2);
+    assert_eq!(server.list::<ConfigMap>().await.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_left_over_before_the_start_goes_too_and_another_of_the_same_name_is_no_owner() {
-    let peer = Peer::new();
-    put::<ReplicationController>(&peer, json!({"name": "rc", "namespace": "default", "uid": "another"}));
-    put::<Pod>(&peer, meta("pod", Some(("ReplicationController", "rc", true))));
-    put::<Pod>(&peer, meta("kept", Some(("Unknown", "x", true))));
-    start(&peer);
+    let server = ApiServer::start().await;
+    put::<ReplicationController>(&server, meta("rc", None)).await;
+    put::<Pod>(&server, meta("pod", Some(("ReplicationController", "rc", "of-another")))).await;
+    put::<Pod>(&server, meta("kept", Some(("Unknown", "x", "of-something")))).await;
+    start(&server);
     settle().await;
-    let names: Vec<_> = peer.list::<Pod>().into_iter().map(|pod| pod.metadata.name.unwrap()).collect();
+    let names: Vec<_> = server.list::<Pod>().await.into_iter().map(|pod| pod.metadata.name.unwrap()).collect();
     assert_eq!(names, ["kept"]);
 }

@@ -1,6 +1,7 @@
-use client::{Reflector, testing::Peer};
+use client::Reflector;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use serde_json::json;
+use testapi::ApiServer;
 
 use super::*;
 
@@ -28,17 +29,15 @@ fn conditions_say_what_is_left() {
 
 #[tokio::test(start_paused = true)]
 async fn content_goes_before_the_namespace() {
-    let peer = Peer::new();
-    let client = peer.client();
-    let object = |kind: &str, name: &str, finalizers: &[&str]| {
-        json!({"apiVersion": "v1", "kind": kind,
-            "metadata": {"name": name, "namespace": "gone", "finalizers": finalizers}})
-    };
-    peer.put::<ConfigMap>(&serde_json::from_value(object("ConfigMap", "c", &[])).unwrap());
-    peer.put::<Pod>(&serde_json::from_value(object("Pod", "held", &["example.com/x"])).unwrap());
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "spec": {"finalizers": ["kubernetes"]},
-        "metadata": {"name": "gone", "deletionTimestamp": "2026-01-01T00:00:00Z"}});
-    peer.put::<Namespace>(&serde_json::from_value(namespace).unwrap());
+    let server = ApiServer::start().await;
+    let client = server.client("system:kube-controller-manager");
+    server.put::<Namespace>(&serde_json::from_value(json!({"metadata": {"name": "gone"}})).unwrap()).await;
+    let meta = |name: &str, finalizers: &[&str]| json!({"name": name, "namespace": "gone", "finalizers": finalizers});
+    server.put::<ConfigMap>(&serde_json::from_value(json!({"metadata": meta("c", &[])})).unwrap()).await;
+    let held = json!({"metadata": meta("held", &["example.com/x"]),
+        "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    server.put::<Pod>(&serde_json::from_value(held).unwrap()).await;
+    server.admin().delete::<Namespace>("", "gone", &DeleteOptions::default()).await.unwrap();
     let (discovery, discoverer) = Discovery::new(&client);
     let reflector = Reflector::new(&client);
     let namespaces = Namespaces::new(&client, &discovery, &reflector.store());
@@ -46,10 +45,10 @@ async fn content_goes_before_the_namespace() {
     tokio::spawn(reflector.run(CancellationToken::new()));
     tokio::spawn(namespaces.run(1, CancellationToken::new()));
     tokio::time::sleep(Duration::from_secs(20)).await;
-    assert!(peer.list::<ConfigMap>().is_empty());
-    let conditions = peer.get::<Namespace>("", "gone").unwrap().status.unwrap().conditions.unwrap();
+    assert!(server.list::<ConfigMap>().await.is_empty());
+    let conditions = server.get::<Namespace>("", "gone").await.unwrap().status.unwrap().conditions.unwrap();
     assert_eq!((conditions[3].type_.as_str(), conditions[3].status.as_str()), ("NamespaceContentRemaining", "True"));
-    peer.remove::<Pod>("gone", "held");
+    server.remove::<Pod>("gone", "held").await;
     tokio::time::sleep(Duration::from_secs(20)).await;
-    assert!(peer.get::<Namespace>("", "gone").is_none());
+    assert!(server.get::<Namespace>("", "gone").await.is_none());
 }

@@ -134,7 +134,8 @@ impl Ipam {
 mod tests {
     use std::time::Duration;
 
-    use client::{Reflector, testing::Peer};
+    use client::Reflector;
+    use testapi::ApiServer;
 
     use super::*;
 
@@ -149,8 +150,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_node_gets_a_range_of_its_own() {
-        let peer = Peer::new();
-        let client = peer.client();
+        let server = ApiServer::start().await;
+        let client = server.client("system:kube-controller-manager");
         let node = |name: &str, cidr: Option<&str>| -> Node {
             let spec = cidr.map_or(json!({}), |cidr| json!({"podCIDR": cidr, "podCIDRs": [cidr]}));
             serde_json::from_value(
@@ -158,9 +159,9 @@ mod tests {
             )
             .unwrap()
         };
-        peer.put(&node("a", Some("10.244.0.0/24")));
-        peer.put(&node("b", None));
-        peer.put(&node("c", None));
+        server.put(&node("a", Some("10.244.0.0/24"))).await;
+        server.put(&node("b", None)).await;
+        server.put(&node("c", None)).await;
         let reflector = Reflector::new(&client);
         let (events, _recording) = EventRecorder::new(&client, "cidrAllocator", None);
         let ipam = Ipam::new(&client, &reflector.store(), events, ranges("10.244.0.0/23", 24).unwrap());
@@ -168,10 +169,10 @@ mod tests {
         tokio::spawn(ipam.run(CancellationToken::new()));
         let settle = || tokio::time::sleep(Duration::from_secs(2000));
         settle().await;
-        let of = |name: &str| peer.get::<Node>("", name).unwrap().spec.unwrap_or_default().pod_cidr;
-        assert_eq!([of("b"), of("c")].into_iter().flatten().collect::<Vec<_>>(), ["10.244.1.0/24"]);
-        peer.remove::<Node>("", "a");
+        let of = async |name: &str| server.get::<Node>("", name).await.unwrap().spec.unwrap_or_default().pod_cidr;
+        assert_eq!([of("b").await, of("c").await].into_iter().flatten().collect::<Vec<_>>(), ["10.244.1.0/24"]);
+        server.remove::<Node>("", "a").await;
         settle().await;
-        assert!(of("b").is_some() && of("c").is_some());
+        assert!(of("b").await.is_some() && of("c").await.is_some());
     }
 }

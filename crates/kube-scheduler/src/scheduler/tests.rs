@@ -1,8 +1,9 @@
-//! The whole scheduler against a kube-apiserver in memory.
-use client::{Client, Object, Reflector, testing::Peer, testing::failure};
+//! The whole scheduler against kube-apiserver.
+use client::{Client, Object, Reflector};
 use k8s_openapi::api::core::v1::{Event, Node as ApiNode, Pod as ApiPod};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
+use testapi::{ApiServer, refused};
 
 use super::*;
 
@@ -13,11 +14,11 @@ fn node(name: &str, cpu: &str) -> ApiNode {
 }
 
 fn pod(name: &str, cpu: &str) -> ApiPod {
-    let container = json!({"name": "c", "resources": {"requests": {"cpu": cpu}}});
+    let container = json!({"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}});
     let spec: Value = json!({"containers": [container]});
     serde_json::from_value(
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
-        "spec": spec, "status": {"phase": "Pending"}}),
+        "spec": spec}),
     )
     .unwrap()
 }
@@ -53,13 +54,19 @@ fn start(client: &Client) -> Decisions {
     decisions
 }
 
-fn place(peer: &Peer, name: &str) -> Option<String> {
-    peer.get::<ApiPod>("default", name)?.spec?.node_name
+/// A node that is ready: the controller of nodes has taken away the taint of a new one.
+async fn put_node(server: &ApiServer, name: &str, cpu: &str) {
+    server.put(&node(name, cpu)).await;
+    server.put(&node(name, cpu)).await;
 }
 
-fn events(peer: &Peer) -> Vec<(String, String)> {
+async fn place(server: &ApiServer, name: &str) -> Option<String> {
+    server.get::<ApiPod>("default", name).await?.spec?.node_name
+}
+
+async fn events(server: &ApiServer) -> Vec<(String, String)> {
     let of = |event: Event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default());
-    peer.list::<Event>().into_iter().map(of).collect()
+    server.list::<Event>().await.into_iter().map(of).collect()
 }
 
 async fn settle() {
@@ -68,59 +75,62 @@ async fn settle() {
 
 #[tokio::test(start_paused = true)]
 async fn pods_are_bound_and_said_to_be() {
-    let peer = Peer::new();
-    peer.put(&node("n", "4"));
-    start(&peer.client());
-    peer.put(&pod("a", "1"));
+    let server = ApiServer::start().await;
+    put_node(&server, "n", "4").await;
+    start(&server.client("system:kube-scheduler"));
+    server.put(&pod("a", "1")).await;
     settle().await;
-    assert_eq!(place(&peer, "a").as_deref(), Some("n"));
-    assert_eq!(events(&peer), [("Scheduled".to_owned(), "Successfully assigned default/a to n".to_owned())]);
+    assert_eq!(place(&server, "a").await.as_deref(), Some("n"));
+    assert_eq!(events(&server).await, [("Scheduled".to_owned(), "Successfully assigned default/a to n".to_owned())]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_fits_nowhere_says_why_and_goes_where_room_is_made() {
-    let peer = Peer::new();
-    peer.put(&node("n", "1"));
-    peer.put(&pod("a", "1"));
-    start(&peer.client());
+    let server = ApiServer::start().await;
+    put_node(&server, "n", "1").await;
+    server.put(&pod("a", "1")).await;
+    start(&server.client("system:kube-scheduler"));
     settle().await;
-    peer.put(&pod("b", "1"));
+    server.put(&pod("b", "1")).await;
     settle().await;
-    let status = peer.get::<ApiPod>("default", "b").unwrap().status.unwrap();
+    let status = server.get::<ApiPod>("default", "b").await.unwrap().status.unwrap();
     let condition = &status.conditions.unwrap()[0];
     let message = "0/1 nodes are available: 1 Insufficient cpu.";
     assert_eq!((condition.type_.as_str(), condition.status.as_str()), ("PodScheduled", "False"));
     assert_eq!((condition.reason.as_deref(), condition.message.as_deref()), (Some("Unschedulable"), Some(message)));
-    assert!(events(&peer).contains(&("FailedScheduling".to_owned(), message.to_owned())));
-    peer.remove::<ApiPod>("default", "a");
+    assert!(events(&server).await.contains(&("FailedScheduling".to_owned(), message.to_owned())));
+    server.remove::<ApiPod>("default", "a").await;
     settle().await;
-    assert_eq!(place(&peer, "b").as_deref(), Some("n"));
+    assert_eq!(place(&server, "b").await.as_deref(), Some("n"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_binding_gives_back_what_was_assumed() {
-    let peer = Peer::new();
-    peer.put(&node("n", "1"));
-    peer.fail("bind", failure(409, "Conflict", "not now"));
-    peer.put(&pod("a", "1"));
-    start(&peer.client());
+    let server = ApiServer::start().await;
+    put_node(&server, "n", "1").await;
+    server.fail("bind", refused(api::status::Status::conflict("", "pods/binding", "a", "not now")));
+    server.put(&pod("a", "1")).await;
+    start(&server.client("system:kube-scheduler"));
     settle().await;
-    assert_eq!(place(&peer, "a").as_deref(), Some("n"));
-    assert_eq!(peer.calls().iter().filter(|call| call.starts_with("bind")).count(), 2);
+    assert_eq!(place(&server, "a").await.as_deref(), Some("n"));
+    assert_eq!(server.calls().iter().filter(|call| call.starts_with("bind")).count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn assumed_pods_count_so_that_no_node_gets_too_much() {
-    let peer = Peer::new();
+    let server = ApiServer::start().await;
     for name in ["m", "n"] {
-        peer.put(&node(name, "1"));
+        put_node(&server, name, "1").await;
     }
     for name in ["a", "b", "c"] {
-        peer.put(&pod(name, "1"));
+        server.put(&pod(name, "1")).await;
     }
-    start(&peer.client());
+    start(&server.client("system:kube-scheduler"));
     settle().await;
-    let mut places: Vec<_> = ["a", "b", "c"].iter().filter_map(|name| place(&peer, name)).collect();
+    let mut places = Vec::new();
+    for name in ["a", "b", "c"] {
+        places.extend(place(&server, name).await);
+    }
     places.sort();
     assert_eq!(places, ["m", "n"]);
 }

@@ -1,6 +1,7 @@
-//! Nodes that fall silent, against a kube-apiserver in memory.
-use client::{Object, Reflector, testing::Peer};
+//! Nodes that fall silent, against kube-apiserver.
+use client::{Object, Reflector};
 use serde_json::Value;
+use testapi::ApiServer;
 
 use super::*;
 use crate::stores;
@@ -22,14 +23,14 @@ fn lease(name: &str, second: usize) -> Lease {
 fn pod(name: &str, tolerations: Value) -> ApiPod {
     serde_json::from_value(
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
-        "spec": {"nodeName": "silent", "containers": [], "tolerations": tolerations},
+        "spec": {"nodeName": "silent", "containers": [{"name": "c", "image": "i"}], "tolerations": tolerations},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}),
     )
     .unwrap()
 }
 
-fn start(peer: &Peer) {
-    let (client, token) = (peer.client(), CancellationToken::new());
+fn start(server: &ApiServer) {
+    let (client, token) = (server.client("system:kube-controller-manager"), CancellationToken::new());
     let pods = stores::pods(Reflector::of(&client, ApiPod::RESOURCE));
     let nodes = Reflector::<Node>::new(&client);
     let leases = Reflector::<Lease>::new(&client).namespace(LEASES);
@@ -48,8 +49,8 @@ fn start(peer: &Peer) {
     });
 }
 
-fn taints(peer: &Peer, name: &str) -> Vec<String> {
-    let taints = peer.get::<Node>("", name).unwrap().spec.unwrap_or_default().taints.unwrap_or_default();
+async fn taints(server: &ApiServer, name: &str) -> Vec<String> {
+    let taints = server.get::<Node>("", name).await.unwrap().spec.unwrap_or_default().taints.unwrap_or_default();
     taints
         .into_iter()
         .map(|taint| format!("{}:{}", taint.key.replace("node.kubernetes.io/", ""), taint.effect))
@@ -58,37 +59,43 @@ fn taints(peer: &Peer, name: &str) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_node_is_marked_and_left_and_comes_back() {
-    let peer = Peer::new();
-    peer.put(&node("silent"));
-    peer.put(&node("speaks"));
-    peer.put(&pod("leaves", json!([])));
-    peer.put(&pod("stays", json!([{"operator": "Exists"}])));
-    start(&peer);
+    let server = ApiServer::start().await;
+    server.put(&node("silent")).await;
+    server.put(&node("speaks")).await;
+    // Without it, admission gives it five minutes.
+    let at_once = json!({"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0});
+    server.put(&pod("leaves", json!([at_once]))).await;
+    server.put(&pod("stays", json!([{"operator": "Exists"}]))).await;
+    start(&server);
     for second in 0..5 {
         tokio::time::sleep(Duration::from_secs(10)).await;
-        peer.put(&lease("speaks", second));
+        server.put(&lease("speaks", second)).await;
     }
-    assert_eq!(taints(&peer, "speaks"), Vec::<String>::new());
-    assert_eq!(taints(&peer, "silent"), ["unreachable:NoSchedule", "unreachable:NoExecute"]);
-    assert!(peer.get::<ApiPod>("default", "leaves").is_none());
-    let stays = peer.get::<ApiPod>("default", "stays").unwrap();
+    assert_eq!(taints(&server, "speaks").await, Vec::<String>::new());
+    assert_eq!(taints(&server, "silent").await, ["unreachable:NoSchedule", "unreachable:NoExecute"]);
+    // Its kubelet would have to say that it is gone.
+    let leaves = server.get::<ApiPod>("default", "leaves").await.unwrap();
+    assert!(leaves.metadata.deletion_timestamp.is_some());
+    let stays = server.get::<ApiPod>("default", "stays").await.unwrap();
+    assert!(stays.metadata.deletion_timestamp.is_none());
     assert_eq!(stays.status.unwrap().conditions.unwrap()[0].status, "False");
 
     let mut back = node("silent");
-    back.spec = peer.get::<Node>("", "silent").unwrap().spec;
-    peer.put(&back);
-    peer.put(&lease("silent", 1));
+    back.spec = server.get::<Node>("", "silent").await.unwrap().spec;
+    server.put(&back).await;
+    server.put(&lease("silent", 1)).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert_eq!(taints(&peer, "silent"), Vec::<String>::new());
+    assert_eq!(taints(&server, "silent").await, Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn when_all_are_silent_nobody_is_evicted() {
-    let peer = Peer::new();
-    peer.put(&node("silent"));
-    peer.put(&pod("p", json!([])));
-    start(&peer);
+    let server = ApiServer::start().await;
+    server.put(&node("silent")).await;
+    let at_once = json!({"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0});
+    server.put(&pod("p", json!([at_once]))).await;
+    start(&server);
     tokio::time::sleep(Duration::from_secs(100)).await;
-    assert_eq!(taints(&peer, "silent"), ["unreachable:NoSchedule"]);
-    assert!(peer.get::<ApiPod>("default", "p").is_some());
+    assert_eq!(taints(&server, "silent").await, ["unreachable:NoSchedule"]);
+    assert!(server.get::<ApiPod>("default", "p").await.unwrap().metadata.deletion_timestamp.is_none());
 }
