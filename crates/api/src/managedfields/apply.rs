@@ -136,7 +136,7 @@ fn own_of_kubectl(typed: Typed, live: &Value, writer: Writer<'_>, found: &[(Conf
     let last = live.pointer("/metadata/annotations").and_then(|annotations| annotations.get(LAST_APPLIED));
     let last: Option<Value> = last.and_then(Value::as_str).and_then(|text| serde_json::from_str(text).ok());
     let Some(fields) = last.and_then(|last| typed.fields_of(&last).ok()) else { return false };
-    found.iter().all(|(_, field)| field.difference(&fields).is_empty())
+    found.iter().all(|(_, field)| field.clone().difference(&fields).is_empty())
 }
 
 /// Who still applies as a client sees what was applied here.

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::set::FieldSet;
 use super::{Writer, unmanaged};
@@ -79,31 +79,26 @@ impl Entry {
         })
     }
 
-    fn to_json(&self) -> Value {
-        let mut entry =
-            json!({"operation": self.operation.word(), "fieldsType": "FieldsV1", "fieldsV1": self.fields.to_json()});
+    fn into_json(self) -> Value {
+        let mut entry = Map::new();
         let texts = [
-            ("manager", &self.manager),
-            ("apiVersion", &self.api_version),
-            ("time", &self.time),
-            ("subresource", &self.subresource),
+            ("operation", self.operation.word().to_owned()),
+            ("fieldsType", "FieldsV1".to_owned()),
+            ("manager", self.manager),
+            ("apiVersion", self.api_version),
+            ("time", self.time),
+            ("subresource", self.subresource),
         ];
-        for (field, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
-            entry[field] = text.as_str().into();
-        }
-        entry
+        let texts = texts.into_iter().filter(|(_, text)| !text.is_empty());
+        entry.extend(texts.map(|(field, text)| (field.to_owned(), text.into())));
+        entry.insert("fieldsV1".into(), self.fields.into_json());
+        entry.into()
     }
 
     fn order(&self, other: &Self) -> Ordering {
-        let key = |entry: &Self| {
-            (
-                entry.operation,
-                entry.time.clone(),
-                entry.manager.clone(),
-                entry.api_version.clone(),
-                entry.subresource.clone(),
-            )
-        };
+        fn key(entry: &Entry) -> (Operation, [&str; 4]) {
+            (entry.operation, [&entry.time, &entry.manager, &entry.api_version, &entry.subresource])
+        }
         key(self).cmp(&key(other))
     }
 }
@@ -148,7 +143,7 @@ impl Managers {
             return;
         }
         for entry in self.0.iter_mut().filter(|entry| except.is_none_or(|except| !entry.is_same_as(except))) {
-            entry.fields = entry.fields.difference(fields);
+            entry.fields.subtract(fields);
         }
         self.0.retain(|entry| !entry.fields.is_empty());
     }
@@ -202,14 +197,14 @@ impl Managers {
 
     pub fn write(mut self, object: &mut Value) {
         for entry in &mut self.0 {
-            entry.fields = entry.fields.difference(unmanaged());
+            entry.fields.subtract(unmanaged());
         }
         self.0.retain(|entry| !entry.fields.is_empty());
         self.0.sort_by(Entry::order);
         let metadata = metadata_mut(object);
         match self.0.is_empty() {
             true => drop(metadata.remove("managedFields")),
-            false => drop(metadata.insert("managedFields".into(), self.0.iter().map(Entry::to_json).collect())),
+            false => drop(metadata.insert("managedFields".into(), self.0.into_iter().map(Entry::into_json).collect())),
         }
     }
 }

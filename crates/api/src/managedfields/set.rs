@@ -31,6 +31,11 @@ impl Node {
         }
     }
 
+    /// Neither a member nor above one.
+    pub fn is_empty(&self) -> bool {
+        !self.member && self.children.is_empty()
+    }
+
     fn finish(self) -> Option<Value> {
         let mut children = self.children;
         match (self.member, children.is_empty()) {
@@ -77,8 +82,8 @@ impl FieldSet {
         Ok(Self(read))
     }
 
-    pub fn to_json(&self) -> Value {
-        Value::Object(self.0.clone())
+    pub fn into_json(self) -> Value {
+        Value::Object(self.0)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -107,31 +112,23 @@ impl FieldSet {
     }
 
     /// What is in this one and not in the other.
-    pub fn difference(&self, other: &Self) -> Self {
-        combine(&self.0, &other.0, &|own, others| own && !others, true).into()
+    pub fn difference(mut self, other: &Self) -> Self {
+        self.subtract(other);
+        self
+    }
+
+    pub fn subtract(&mut self, other: &Self) {
+        subtract(&mut self.0, &other.0, false);
     }
 
     pub fn intersection(&self, other: &Self) -> Self {
-        combine(&self.0, &other.0, &|own, others| own && others, false).into()
+        common(&self.0, &other.0).into()
     }
 
     /// Without the members of the other one and all that is below them.
-    pub fn without(&self, other: &Self) -> Self {
-        fn without(from: &Map<String, Value>, other: &Map<String, Value>) -> Map<String, Value> {
-            let left = from.iter().filter_map(|(element, node)| match other.get(element).map(parts) {
-                None => Some((element.clone(), node.clone())),
-                Some((true, _)) => None,
-                Some((false, below)) => {
-                    let (member, own) = parts(node);
-                    let mut left = without(own, below);
-                    left.remove(SELF);
-                    let node = Node { member, children: left }.finish()?;
-                    Some((element.clone(), node))
-                }
-            });
-            left.collect()
-        }
-        Self(without(&self.0, &other.0))
+    pub fn without(mut self, other: &Self) -> Self {
+        subtract(&mut self.0, &other.0, true);
+        self
     }
 
     /// The members, each by the elements of its path.
@@ -186,24 +183,32 @@ fn unite(into: &mut Map<String, Value>, other: &Map<String, Value>) {
     }
 }
 
-/// Both trees together, by whether a node is a member of the one and of the other; `keep`: what only the first one has stays.
-fn combine(
-    own: &Map<String, Value>,
-    other: &Map<String, Value>,
-    rule: &impl Fn(bool, bool) -> bool,
-    keep: bool,
-) -> Node {
+/// Takes the members of the other tree out of this one; `below`: and all that is below them.
+fn subtract(from: &mut Map<String, Value>, other: &Map<String, Value>, below: bool) {
+    for (element, node) in children(other) {
+        let Some(Value::Object(own)) = from.get_mut(element) else { continue };
+        let (others, their) = parts(node);
+        if others && below {
+            from.remove(element);
+            continue;
+        }
+        let member = (own.is_empty() || own.remove(SELF).is_some()) && !others;
+        subtract(own, their, below);
+        match (member, own.is_empty()) {
+            (false, true) => drop(from.remove(element)),
+            (true, false) => drop(own.insert(SELF.into(), Value::Object(Map::new()))),
+            _ => {}
+        }
+    }
+}
+
+/// What both trees have.
+fn common(own: &Map<String, Value>, other: &Map<String, Value>) -> Node {
     let mut node = Node::default();
     for (element, child) in children(own) {
-        match other.get(element).map(parts) {
-            Some((others, below)) => {
-                let (member, children) = parts(child);
-                let combined = combine(children, below, rule, keep);
-                node.add(element.clone(), Node { member: rule(member, others), ..combined });
-            }
-            None if keep => drop(node.children.insert(element.clone(), child.clone())),
-            None => {}
-        }
+        let Some((others, below)) = other.get(element).map(parts) else { continue };
+        let (member, children) = parts(child);
+        node.add(element.clone(), Node { member: member && others, ..common(children, below) });
     }
     node
 }
@@ -259,13 +264,16 @@ mod tests {
         let mut both = a.clone();
         both.unite(&b);
         assert_eq!(both, set(json!({"f:a": {".": {}, "f:b": {}, "f:c": {}}, "f:d": {}, "f:e": {"f:f": {}}})));
-        assert_eq!(a.difference(&b), set(json!({"f:a": {".": {}, "f:c": {}}, "f:d": {}})));
-        assert_eq!(b.difference(&a), set(json!({"f:e": {"f:f": {}}})));
+        assert_eq!(a.clone().difference(&b), set(json!({"f:a": {".": {}, "f:c": {}}, "f:d": {}})));
+        assert_eq!(b.clone().difference(&a), set(json!({"f:e": {"f:f": {}}})));
         assert_eq!(a.intersection(&b), set(json!({"f:a": {"f:b": {}}})));
-        assert_eq!(a.difference(&a), FieldSet::default());
+        assert_eq!(a.clone().difference(&a), FieldSet::default());
         // A member without children and one with are the same member.
         assert_eq!(set(json!({"f:a": {}})).intersection(&a), set(json!({"f:a": {}})));
-        assert_eq!(a.difference(&set(json!({"f:a": {}}))), set(json!({"f:a": {"f:b": {}, "f:c": {}}, "f:d": {}})));
+        assert_eq!(
+            a.clone().difference(&set(json!({"f:a": {}}))),
+            set(json!({"f:a": {"f:b": {}, "f:c": {}}, "f:d": {}}))
+        );
         let mut lone = set(json!({"f:a": {}}));
         lone.unite(&b);
         assert_eq!(lone, set(json!({"f:a": {".": {}, "f:b": {}}, "f:e": {"f:f": {}}})));
@@ -281,7 +289,7 @@ mod tests {
     #[test]
     fn what_clients_write_is_checked_and_made_canonical() {
         let read = set(json!({"f:ports": {"k:{\"protocol\":\"TCP\", \"containerPort\":80}": {".": {}}}}));
-        assert_eq!(read.to_json(), json!({"f:ports": {"k:{\"containerPort\":80,\"protocol\":\"TCP\"}": {}}}));
+        assert_eq!(read.into_json(), json!({"f:ports": {"k:{\"containerPort\":80,\"protocol\":\"TCP\"}": {}}}));
         for wrong in [json!({"x": {}}), json!({"q:a": {}}), json!({"k:1": {}}), json!({"i:a": {}}), json!({"v:": {}})] {
             assert!(matches!(FieldSet::read(&wrong), Err(SetError::Element(_))), "{wrong}");
         }

@@ -1,7 +1,7 @@
 //! Documents by their schema: which fields they set, which differ between two, merging a configuration into an object, and taking
 //! fields out of it. Knows nothing of managers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
@@ -128,10 +128,15 @@ impl Typed {
         let fields = value.as_object()?;
         let named = keys.iter().filter_map(|key| {
             let value = fields.get(*key).filter(|value| !value.is_null()).or_else(|| default(key))?;
-            Some(((*key).to_owned(), value.clone()))
+            Some((*key, value))
         });
-        let named: Map<String, Value> = named.collect();
-        (!named.is_empty()).then(|| format!("k:{}", Value::Object(named)))
+        let named: BTreeMap<&str, &Value> = named.collect();
+        if named.is_empty() {
+            return None;
+        }
+        let mut element = b"k:".to_vec();
+        serde_json::to_writer(&mut element, &named).ok()?;
+        String::from_utf8(element).ok()
     }
 
     fn fields(self, place: Place<'_>, value: &Value, path: &mut Vec<String>) -> Result<Node, ItemError> {
@@ -139,7 +144,7 @@ impl Typed {
         match (self.relation(place), value) {
             (Relation::Struct(schema), Value::Object(fields)) => {
                 for (name, value) in fields {
-                    let element = format!("f:{name}");
+                    let element = of_field(name);
                     path.push(element.clone());
                     let mut child = match schema.field(name) {
                         Some(field) => self.fields(Place::of(field), value, path)?,
@@ -152,7 +157,7 @@ impl Typed {
             }
             (Relation::Map(item), Value::Object(entries)) => {
                 for (name, value) in entries {
-                    let element = format!("f:{name}");
+                    let element = of_field(name);
                     path.push(element.clone());
                     let child = self.fields(Place::below(item), value, path)?;
                     path.pop();
@@ -206,7 +211,7 @@ impl Typed {
                     let nothing = field.always_there(before).filter(|_| old.is_some());
                     let nothing_now = field.always_there(after).filter(|_| new.is_some());
                     let (was, is) = (was.or(nothing), is.or(nothing_now));
-                    self.child(Place::of(field), format!("f:{name}"), was, is, changed, removed);
+                    self.child(Place::of(field), of_field(name), was, is, changed, removed);
                 }
             }
             (
@@ -215,7 +220,7 @@ impl Typed {
                 after @ (Value::Object(_) | Value::Null),
             ) => {
                 for (name, was, is) in pairs(fields(before), fields(after)) {
-                    self.child(Place::below(item), format!("f:{name}"), was, is, changed, removed);
+                    self.child(Place::below(item), of_field(name), was, is, changed, removed);
                 }
             }
             (
@@ -261,8 +266,13 @@ impl Typed {
     ) {
         let (mut more, mut less) = (Node::default(), Node::default());
         self.differences(place, old, new, &mut more, &mut less);
-        changed.add(element.clone(), more);
-        removed.add(element, less);
+        match less.is_empty() {
+            true => changed.add(element, more),
+            false => {
+                changed.add(element.clone(), more);
+                removed.add(element, less);
+            }
+        }
     }
 
     /// Items by their elements; `None` where some have no keys.
@@ -344,7 +354,7 @@ impl Typed {
         let fate = |element: &str| set.get(element).map(parts);
         match (self.relation(place), value) {
             (Relation::Struct(schema), Value::Object(fields)) => {
-                fields.retain(|name, value| match fate(&format!("f:{name}")) {
+                fields.retain(|name, value| match fate(&of_field(name)) {
                     Some((true, _)) => false,
                     Some((false, below)) => {
                         if let Some(field) = schema.field(name) {
@@ -356,7 +366,7 @@ impl Typed {
                 });
             }
             (Relation::Map(item), Value::Object(entries)) => {
-                entries.retain(|name, value| match fate(&format!("f:{name}")) {
+                entries.retain(|name, value| match fate(&of_field(name)) {
                     Some((true, _)) => false,
                     Some((false, below)) => {
                         self.removed(Place::below(item), value, below);
@@ -411,6 +421,11 @@ impl Field {
             _ => None,
         }
     }
+}
+
+/// How a field is named in a path.
+fn of_field(field: &str) -> String {
+    ["f:", field].concat()
 }
 
 /// Null, and what has nothing in it.

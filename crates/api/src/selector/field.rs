@@ -36,6 +36,10 @@ impl FieldSelector {
         Self { requirements: vec![FieldRequirement { field: field.into(), value: value.into(), equal: true }] }
     }
 
+    pub fn unequal(field: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { requirements: vec![FieldRequirement { field: field.into(), value: value.into(), equal: false }] }
+    }
+
     pub fn requirements(&self) -> &[FieldRequirement] {
         &self.requirements
     }

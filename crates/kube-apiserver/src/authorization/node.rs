@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
+use api::selector::{FieldSelector, Selector};
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use k8s_openapi::api::rbac::v1::PolicyRule;
@@ -134,6 +135,9 @@ impl Nodes {
     /// Follows pods until the token ends it.
     pub async fn run(self, registry: Arc<Registry>, token: CancellationToken) {
         let Ok(target) = registry.target("", "v1", "pods", "", "") else { return };
+        // Most pods that come are bound later, and refer to nothing for any node before that.
+        let bound = FieldSelector::unequal("spec.nodeName", "");
+        let Ok(bound) = registry.filter(&target, &Selector::default(), &bound) else { return };
         let tell = |observed: Observed<'_>| {
             self.change(|graph| match observed {
                 Observed::All(entries) => {
@@ -143,7 +147,7 @@ impl Nodes {
                 Observed::Changes(changes) => changes.iter().for_each(|(bytes, there)| apply(graph, bytes, *there)),
             });
         };
-        registry.observe(&target, &token, tell).await;
+        registry.observe(&target, bound, &token, tell).await;
     }
 
     fn change(&self, change: impl FnOnce(&mut Graph)) {

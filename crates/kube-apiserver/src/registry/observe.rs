@@ -21,10 +21,16 @@ pub enum Observed<'a> {
 }
 
 impl Registry {
-    /// Tells all objects of the resource and every change of them, until the token ends it.
-    pub async fn observe(&self, target: &Target, token: &CancellationToken, mut tell: impl FnMut(Observed<'_>)) {
+    /// Tells all objects of the resource that pass the filter and every change of them, until the token ends it.
+    pub async fn observe(
+        &self,
+        target: &Target,
+        filter: Filter,
+        token: &CancellationToken,
+        mut tell: impl FnMut(Observed<'_>),
+    ) {
         while !token.is_cancelled() {
-            let Ok((listed, mut watcher)) = self.list_and_watch(target, Filter::default(), Some(0)).await else {
+            let Ok((listed, mut watcher)) = self.list_and_watch(target, filter.clone(), Some(0)).await else {
                 tokio::time::sleep(AGAIN).await;
                 continue;
             };

@@ -70,12 +70,11 @@ impl Plugin for ServiceAccount {
 
     async fn validate(&self, attempt: &Attempt<'_>, object: &Value) -> Result<(), Status> {
         let refused = |why: String| Err(attempt.forbidden(meta::name(object), why));
-        let pod: Pod = typed(object)?;
-        let spec = pod.spec.unwrap_or_default();
+        let spec = || typed::<Pod>(object).map(|pod| pod.spec.unwrap_or_default());
         if attempt.operation == Operation::Create && is_mirror(object) {
-            return secrets::check_mirror(&spec).map_or(Ok(()), |why| refused(why.to_owned()));
+            return secrets::check_mirror(&spec()?).map_or(Ok(()), |why| refused(why.to_owned()));
         }
-        if spec.service_account_name.as_deref().unwrap_or("").is_empty() {
+        if meta::text_at(object, "spec.serviceAccountName").is_empty() {
             let (namespace, name) = (&attempt.target.namespace, meta::name(object));
             return refused(format!("no service account specified for pod {namespace}/{name}"));
         }
@@ -85,8 +84,8 @@ impl Plugin for ServiceAccount {
             return Ok(());
         }
         let wrong = match attempt.operation {
-            Operation::Create => secrets::check(&account, &spec),
-            _ => secrets::check_ephemeral(&account, &spec),
+            Operation::Create => secrets::check(&account, &spec()?),
+            _ => secrets::check_ephemeral(&account, &spec()?),
         };
         wrong.map_or(Ok(()), refused)
     }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
+use storage::Filter;
 use tokio_util::sync::CancellationToken;
 
 use super::{Authorizer, Decision};
@@ -90,7 +91,7 @@ impl Rbac {
                 Observed::Changes(changes) => changes.iter().for_each(|(bytes, there)| apply(policy, bytes, *there)),
             });
         };
-        registry.observe(&target, token, tell).await;
+        registry.observe(&target, Filter::default(), token, tell).await;
     }
 
     /// The rules that a user has in a namespace; without one, in the cluster.
