@@ -14,7 +14,7 @@ use storage::{Guard, Op, Outcome};
 use crate::admission::{Attempt, Operation, Terms};
 
 use super::manage::track;
-use super::{Context, Registry, Target, backend_status, claim_key, served};
+use super::{Context, Registry, Target, backend_status, claim_key, parse, served};
 
 /// Without vowels and what looks like another, so that no words come out.
 const SUFFIX: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -77,6 +77,8 @@ impl Registry {
                 return Ok(stored);
             }
             let claims = resource.strategy.claims(&attempted);
+            // While etcd answers, many others run: what is warm in the processor's cache is freed now.
+            drop(attempted);
             let mut guards = vec![Guard::Absent(target.path())];
             guards.extend(terms.guards.iter().cloned());
             let claims_from = guards.len();
@@ -101,10 +103,11 @@ impl Registry {
                         return Err(unsettled(&target, &name));
                     }
                     fresh = true;
-                    object = if chooses { object } else { attempted };
+                    object = if chooses { object } else { parse(&stored)? };
                 }
                 Outcome::Refused(now) => {
                     let taken = claims.iter().zip(now.iter().skip(claims_from)).filter(|(_, now)| now.is_some());
+                    let attempted = parse(&stored)?;
                     self.claims_taken(&target, &attempted, taken.map(|(claim, _)| claim), &allocated, tries)?;
                     object = if chooses { object } else { attempted };
                 }

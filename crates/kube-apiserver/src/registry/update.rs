@@ -15,7 +15,7 @@ use crate::admission::{Attempt, Operation};
 
 use super::create::{hold, scope};
 use super::manage::track;
-use super::{Context, Current, Registry, Target, backend_status, claim_key, current_of, served};
+use super::{Context, Current, Registry, Target, backend_status, claim_key, current_of, parse, served};
 
 /// Writers of one object get in each other's way; who loses this often is told so.
 const TRIES: usize = 32;
@@ -73,7 +73,10 @@ impl Registry {
             }
             let strategy = target.resource().strategy;
             let (held, wanted) = (strategy.claims(&current.document), strategy.claims(&document));
-            let mut guards = vec![Guard::Unchanged(target.path(), current.revision)];
+            // While etcd answers, many others run: what is warm in the processor's cache is freed now.
+            let revision = current.revision;
+            drop((current, document));
+            let mut guards = vec![Guard::Unchanged(target.path(), revision)];
             let time_to_live = strategy.time_to_live().map(|_| self.event_ttl);
             let mut ops = vec![Op::Put { key: target.path(), value: stored.clone(), time_to_live }];
             guards.extend(terms.guards.iter().cloned());
@@ -88,12 +91,19 @@ impl Registry {
                 Outcome::Committed(revision) => return Ok(served(&stored, revision)),
                 Outcome::Refused(now) => match now.first().and_then(Option::as_ref) {
                     None => return Err(target.not_found()),
-                    Some(now_stored) if now_stored.revision != current.revision => current = current_of(now_stored)?,
-                    Some(_) if !terms.hold(now.get(1..).unwrap_or_default()) => fresh = true,
-                    Some(_) => {
+                    Some(now_stored) => {
+                        current = current_of(now_stored)?;
+                        if current.revision != revision {
+                            continue;
+                        }
+                        if !terms.hold(now.get(1..).unwrap_or_default()) {
+                            fresh = true;
+                            continue;
+                        }
                         let taken =
                             added.into_iter().zip(now.iter().skip(claims_from)).filter(|(_, now)| now.is_some());
-                        self.claims_taken(target, &document, taken.map(|(claim, _)| claim), &chosen, attempt)?;
+                        let taken = taken.map(|(claim, _)| claim);
+                        self.claims_taken(target, &parse(&stored)?, taken, &chosen, attempt)?;
                     }
                 },
             }
