@@ -1,17 +1,28 @@
 //! The targets as functions, so that libFuzzer and plain tests call the same. Another target is a function here, a file
 //! in `fuzz_targets/` and a `[[bin]]`.
 
+use std::sync::{Arc, LazyLock};
+
 use api::budget;
+use api::catalog::Catalog;
 use api::quantity::{Quantity, canonical};
 use api::schema::{builtin, decode::read_json};
 use api::selector::{FieldSelector, Selector};
+use http::{Method, Uri};
+use kube_apiserver::attributes::Attributes;
+use kube_apiserver::request::Query;
 
 #[path = "../../crates/api/tests/pipeline/mod.rs"]
 pub mod pipeline;
 
 /// A target's name, and what it does with any bytes.
-pub const TARGETS: [(&str, fn(&[u8])); 4] =
-    [("decode_fit_patch", decode_fit_patch), ("selectors", selectors), ("quantities", quantities), ("yaml", yaml)];
+pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+    ("decode_fit_patch", decode_fit_patch),
+    ("selectors", selectors),
+    ("quantities", quantities),
+    ("request_line", request_line),
+    ("yaml", yaml),
+];
 
 /// Kind, sort of patch and where the patch begins are the first bytes; the rest is the body, as JSON, YAML, protobuf and
 /// as a recipe for a document that fits.
@@ -49,6 +60,32 @@ pub fn quantities(bytes: &[u8]) {
     assert_eq!(canonical(&form).as_ref(), Ok(&form));
     let (Ok(amount), Ok(again)) = (text.parse::<Quantity>(), form.parse::<Quantity>()) else { return };
     let _ = (amount + amount - again, -amount, amount.value(), amount.milli_value());
+}
+
+/// `METHOD TARGET`, as the first line of a request has them.
+pub fn request_line(bytes: &[u8]) {
+    static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(Catalog::builtin);
+    let Some((method, target)) = std::str::from_utf8(bytes).ok().and_then(|text| text.split_once(' ')) else { return };
+    let (Ok(method), Ok(uri)) = (method.parse::<Method>(), target.parse::<Uri>()) else { return };
+    let query = Query::parse(uri.query());
+    for name in ["limit", "timeoutSeconds", "resourceVersion", "gracePeriodSeconds"] {
+        assert!(
+            query.number(name).is_ok_and(|number| number.is_none_or(|number| number >= 0))
+                || !query.text(name).is_empty()
+        );
+    }
+    let _ = (query.flag("watch"), query.dry_run("CreateOptions"));
+    let attributes = Attributes::of_request(Arc::default(), &method, uri.path(), &query).in_catalog(&CATALOG, &query);
+    assert!(!attributes.verb.is_empty());
+    let Some(about) = &attributes.resource else { return };
+    assert!(!about.version.is_empty());
+    let collection = about.name.is_empty();
+    match &*attributes.verb {
+        "deletecollection" | "list" | "watch" | "create" => {}
+        "get" | "update" | "patch" | "delete" => assert!(!collection || matches!(method, Method::PUT | Method::PATCH)),
+        verb => assert_eq!(verb.to_uppercase(), if matches!(method, Method::OPTIONS) { "OPTIONS" } else { "OTHER" }),
+    }
+    let _ = (attributes.is_long_running(), attributes.is_mutating());
 }
 
 pub fn yaml(bytes: &[u8]) {

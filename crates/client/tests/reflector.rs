@@ -96,6 +96,23 @@ async fn lists_again_when_the_revision_is_gone_and_tells_the_difference() {
     assert_eq!(server.calls(), ["watch configmaps 0", &*format!("watch configmaps {last}"), "watch configmaps 0"]);
 }
 
+/// Who decides by the mirror after an outage decides by all that was missed.
+#[tokio::test(start_paused = true)]
+async fn lives_again_only_when_what_was_missed_is_there() {
+    let server = ApiServer::start().await;
+    server.put(&config("a", "x")).await;
+    let (store, _) = start(&server.admins_client());
+    store.wait_live().await;
+    server.lag(Duration::from_secs(5));
+    server.break_watches();
+    server.put(&config("b", "x")).await;
+    while store.is_live() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    store.wait_live().await;
+    assert_eq!(store.len(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn backs_off_while_nobody_answers() {
     let server = ApiServer::start().await;
