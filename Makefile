@@ -42,10 +42,13 @@ clean: down ## make down, then remove what was built and all state of the cluste
 test: root packages ## formatting, lints and all tests, on the real etcd and Docker
 	@scripts/test
 
+test-clients: root packages ## client-go, controller-runtime, Python's client and Helm against it; fetches them, so it is no part of make test
+	@scripts/test-clients
+
 bench: root build ## measure this cluster's figures and the floors beside them
 	@scripts/docker-engine up
 	scripts/registry up
 	examples/images/build pause busybox
 	$(PROGRAMS)/xtask bench
 
-.PHONY: help root packages build up demo down clean test bench
+.PHONY: help root packages build up demo down clean test test-clients bench

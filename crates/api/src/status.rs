@@ -23,6 +23,8 @@ pub struct Details {
     pub causes: Vec<Cause>,
     /// Seconds; 0: nothing is said.
     pub retry_after: u32,
+    /// What a list that can not go on consistently goes on with.
+    pub continued: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +101,15 @@ impl Status {
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message)
     }
+    /// Of a later page whose history is gone.
+    pub fn expired_page(continued: String) -> Self {
+        let message = "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+             without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+             results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+             modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+        let details = Some(Box::new(Details { continued, ..Details::default() }));
+        Self { details, ..Self::expired(message) }
+    }
     pub fn too_large(message: impl Into<String>) -> Self {
         Self::new(413, "RequestEntityTooLarge", message)
     }
@@ -152,6 +163,10 @@ impl Status {
             "message": self.message, "reason": self.reason, "code": self.code,
         });
         if let Some(details) = &self.details {
+            if !details.continued.is_empty() {
+                status["metadata"]["continue"] = details.continued.as_str().into();
+                return status;
+            }
             let mut json = json!({});
             let mut text = |key: &str, value: &str| {
                 if !value.is_empty() {

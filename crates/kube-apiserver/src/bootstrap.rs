@@ -121,14 +121,35 @@ impl Bootstrap {
         }
         let addresses: Vec<Value> = there.iter().map(|ip| json!({"ip": ip.to_string()})).collect();
         let ports = json!([{"name": "https", "port": self.port, "protocol": "TCP"}]);
-        let subsets = json!([{"addresses": addresses, "ports": ports}]);
-        let fresh = json!({"metadata": {"name": "kubernetes", "namespace": "default"}, "subsets": subsets});
-        self.create_if_missing(("", "endpoints"), "default", "kubernetes", fresh).await?;
-        let target = self.registry.target("", "v1", "endpoints", "default", "kubernetes")?;
+        // Both forms are ours: nobody is to make the newer one out of the older.
+        let endpoints = json!({"metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": addresses, "ports": ports}]});
+        self.put(("", "endpoints"), endpoints).await?;
+        // The addresses of a slice are of one family; the service is of the first one's.
+        let family = there[0].is_ipv4();
+        let ready = |ip: &IpAddr| json!({"addresses": [ip.to_string()], "conditions": {"ready": true}});
+        let ready: Vec<Value> = there.iter().filter(|ip| ip.is_ipv4() == family).map(ready).collect();
+        let slice = json!({"metadata": {"labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": if family { "IPv4" } else { "IPv6" }, "endpoints": ready, "ports": ports});
+        self.put(("discovery.k8s.io", "endpointslices"), slice).await
+    }
+
+    /// What stands behind the service `kubernetes` is as it is given here; other labels and annotations stay.
+    async fn put(&self, resource: (&str, &str), object: Value) -> Result<(), Status> {
+        let mut fresh = object.clone();
+        fresh["metadata"]["name"] = "kubernetes".into();
+        fresh["metadata"]["namespace"] = "default".into();
+        self.create_if_missing(resource, "default", "kubernetes", fresh).await?;
+        let target = self.registry.target(resource.0, "v1", resource.1, "default", "kubernetes")?;
         let change = |current: &Value| {
-            let mut endpoints = current.clone();
-            endpoints["subsets"] = subsets.clone();
-            Ok(endpoints)
+            let mut now = current.clone();
+            for (field, value) in object.as_object().into_iter().flatten().filter(|(field, _)| *field != "metadata") {
+                now[field] = value.clone();
+            }
+            for (label, value) in object["metadata"]["labels"].as_object().into_iter().flatten() {
+                now["metadata"]["labels"][label] = value.clone();
+            }
+            Ok(now)
         };
         self.registry.update(&Context::of_server(), &target, Rules::Object, &change).await.map(drop)
     }
@@ -153,9 +174,19 @@ mod tests {
         let target = registry.target("", "v1", "endpoints", "default", "kubernetes").unwrap();
         let object = crate::registry::parse(&registry.get(&target).await.unwrap().bytes).unwrap();
         let list = object["subsets"][0]["addresses"].as_array().cloned().unwrap_or_default();
-        list.iter().map(|address| address["ip"].as_str().unwrap().to_owned()).collect()
+        let told = list.iter().map(|address| address["ip"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        // The slice says the same.
+        let target = registry.target("discovery.k8s.io", "v1", "endpointslices", "default", "kubernetes").unwrap();
+        let slice = crate::registry::parse(&registry.get(&target).await.unwrap().bytes).unwrap();
+        let ready = slice["endpoints"].as_array().unwrap().iter().map(|endpoint| &endpoint["addresses"][0]);
+        assert_eq!(ready.collect::<Vec<_>>(), told.iter().collect::<Vec<_>>());
+        assert_eq!(slice["ports"], object["subsets"][0]["ports"]);
+        told
     }
 
+    /// Conformance: "kubernetes.default Endpoints and EndpointSlices"
+    /// Conformance: "Kubernetes Service"
+    /// Conformance: "Find Kubernetes Service in default Namespace"
     #[tokio::test(start_paused = true)]
     async fn a_server_that_is_gone_leaves_the_service() {
         let backend = Memory::new();
@@ -174,6 +205,12 @@ mod tests {
         one.ensure().await.unwrap();
         two.ensure().await.unwrap();
         assert_eq!(addresses(&registry).await, ["10.1.0.1", "10.1.0.2"]);
+        let service = registry.target("", "v1", "services", "default", "kubernetes").unwrap();
+        let service = crate::registry::parse(&registry.get(&service).await.unwrap().bytes).unwrap();
+        assert_eq!(
+            (&service["spec"]["clusterIP"], &service["spec"]["ports"][0]["port"]),
+            (&json!("10.254.0.1"), &json!(443))
+        );
         // The second one dies: nobody hears of it any more.
         for _ in 0..3 {
             tokio::time::sleep(EVERY).await;

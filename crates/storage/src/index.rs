@@ -78,7 +78,14 @@ impl Index {
         }
     }
 
-    pub(crate) fn add(&mut self, topic: Topic, inbox: Arc<Inbox>) {
+    /// `shown`: what lies behind it in the ring is told of with the next pulse, to this inbox as well.
+    pub(crate) fn add(&mut self, topic: Topic, inbox: Arc<Inbox>, shown: u64) {
+        let mut letters = inbox.lock();
+        if letters.positions.back().is_some_and(|last| *last >= shown) {
+            letters.stirred = true;
+            self.stirred.push(inbox.clone());
+        }
+        drop(letters);
         let (inboxes, value) = self.of(topic);
         inboxes.entry(value).or_default().push(inbox);
     }

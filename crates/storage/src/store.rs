@@ -228,7 +228,7 @@ impl Store {
         let ring = &recent.ring;
         let wanted = |at: &u64| ring.get(*at).is_some_and(|event| event.seen_through(&filter).is_some());
         let inbox = Inbox::new((from(ring)..ring.end()).filter(wanted).collect());
-        recent.index.add(topic, inbox.clone());
+        recent.index.add(topic, inbox.clone(), recent.shown);
         Watcher::at_inbox(&self.0, recent, filter, inbox, after)
     }
 

@@ -152,7 +152,9 @@ impl Schemas {
     }
 
     pub fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<TypeId> {
-        let matches = |gvk: &Gvk| gvk.kind == kind && gvk.version == version && gvk.group == group;
+        // Clients send the options of a deletion under the group and version of what they delete.
+        let of_all = kind == "DeleteOptions";
+        let matches = |gvk: &Gvk| gvk.kind == kind && (of_all || gvk.version == version && gvk.group == group);
         self.kinds.iter().find(|(gvk, _)| matches(gvk)).map(|&(_, id)| id)
     }
 

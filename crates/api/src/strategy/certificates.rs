@@ -106,7 +106,7 @@ impl Strategy for CertificateSigningRequests {
 }
 
 /// `example.com/signer`.
-fn signer(name: &str, path: &Path<'_>, errors: &mut Errors) {
+pub(crate) fn signer(name: &str, path: &Path<'_>, errors: &mut Errors) {
     if name.is_empty() {
         errors.required(path, "");
         return;

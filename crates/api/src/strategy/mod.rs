@@ -53,6 +53,7 @@ use crate::validation::{meta, names};
 
 pub use admissionpolicy::{AdmissionPolicyBindings, MutatingAdmissionPolicies, ValidatingAdmissionPolicies};
 pub use autoscaler::HorizontalPodAutoscalers;
+pub(crate) use certificates::signer;
 pub use certificates::{
     CertificateSigningRequests, ClusterTrustBundles, PodCertificateRequests, keep_approval, validate_approval,
     with_approval,

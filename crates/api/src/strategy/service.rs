@@ -69,13 +69,29 @@ impl Strategy for Services {
     fn prepare_for_update(&self, object: &mut Value, old: &Value) {
         keep(object, old, "status");
         let was = &old["spec"];
+        if meta::text_at(object, "spec.type") != "LoadBalancer" && object["status"].is_object() {
+            object["status"]["loadBalancer"] = json!({});
+        }
         meta::object_mut(object, "spec");
         let spec = &mut object["spec"];
         let kind = spec.get("type").and_then(Value::as_str).unwrap_or("").to_owned();
-        if kind == "ExternalName" {
-            return;
+        // What the old type had goes with it, unless the new object asks for something else, which is refused below.
+        let mut drop_same = |fields: &[&str]| {
+            if fields.iter().all(|field| spec.get(field).is_none_or(|value| Some(value) == was.get(field))) {
+                let spec = meta::fields_mut(spec);
+                fields.iter().for_each(|field| drop(spec.remove(*field)));
+            }
+        };
+        if kind != "LoadBalancer" {
+            for field in ["healthCheckNodePort", "allocateLoadBalancerNodePorts", "loadBalancerClass"] {
+                drop_same(&[field]);
+            }
         }
-        if spec.get("clusterIP").is_none() && was.get("clusterIP").is_some() {
+        if kind == "ExternalName" {
+            drop_same(&["clusterIP", "clusterIPs"]);
+            drop_same(&["ipFamilies"]);
+            drop_same(&["ipFamilyPolicy"]);
+        } else if spec.get("clusterIP").is_none() && was.get("clusterIP").is_some() {
             let fields = meta::fields_mut(spec);
             for field in ["clusterIP", "clusterIPs"] {
                 if let Some(value) = was.get(field) {

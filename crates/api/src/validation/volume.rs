@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1::{
-    DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume,
+    DownwardAPIVolumeFile, KeyToPath, PodCertificateProjection, ProjectedVolumeSource, ServiceAccountTokenProjection,
+    Volume,
 };
 use serde_json::Value;
 
@@ -11,6 +12,7 @@ use super::checks::{between, descending, named, no_backsteps, non_reserved, requ
 use super::{env, names};
 use crate::field::{Errors, Path};
 use crate::quantity::Quantity;
+use crate::strategy::signer;
 
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
 const HOST_PATH_TYPES: [&str; 8] =
@@ -218,8 +220,13 @@ fn sources(projected: &ProjectedVolumeSource, path: &Path<'_>, errors: &mut Erro
             non_reserved(&bundle.path, &path.child("path"), errors);
             paths.push(&bundle.path);
         }
-        if source.pod_certificate.is_some() {
-            one.first(&path.child("podCertificate"), errors);
+        if let Some(certificate) = &source.pod_certificate
+            && one.first(&path.child("podCertificate"), errors)
+        {
+            pod_certificate(certificate, &path.child("podCertificate"), errors);
+            let files =
+                [&certificate.credential_bundle_path, &certificate.key_path, &certificate.certificate_chain_path];
+            paths.extend(files.into_iter().flatten().map(String::as_str));
         }
         for place in paths.into_iter().filter(|place| !place.is_empty()) {
             if !taken.insert(place) {
@@ -239,6 +246,41 @@ impl One {
             errors.forbidden(path, "may not specify more than 1 volume type per source");
         }
         !std::mem::replace(&mut self.0, true)
+    }
+}
+
+fn pod_certificate(certificate: &PodCertificateProjection, path: &Path<'_>, errors: &mut Errors) {
+    const KEY_TYPES: [&str; 6] = ["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"];
+    signer(&certificate.signer_name, &path.child("signerName"), errors);
+    if !KEY_TYPES.contains(&&*certificate.key_type) {
+        errors.not_supported(&path.child("keyType"), &certificate.key_type, &KEY_TYPES);
+    }
+    if let Some(seconds) = certificate.max_expiration_seconds {
+        let path = path.child("maxExpirationSeconds");
+        if seconds < 3600 {
+            errors.invalid(&path, seconds, "if provided, maxExpirationSeconds must be >= 3600");
+        }
+        let host = certificate.signer_name.split('/').next().unwrap_or("");
+        let kubernetes = host == "kubernetes.io" || host.ends_with(".kubernetes.io");
+        let most = if kubernetes { 24 * 3600 } else { 91 * 24 * 3600 };
+        if seconds > most {
+            errors.invalid(&path, seconds, format!("if provided, maxExpirationSeconds must be <= {most}"));
+        }
+    }
+    let files = [
+        ("credentialBundlePath", &certificate.credential_bundle_path),
+        ("keyPath", &certificate.key_path),
+        ("certificateChainPath", &certificate.certificate_chain_path),
+    ];
+    let mut none = true;
+    for (field, file) in files {
+        if let Some(file) = file.as_deref().filter(|file| !file.is_empty()) {
+            none = false;
+            non_reserved(file, &path.child(field), errors);
+        }
+    }
+    if none {
+        errors.required(path, "specify at least one of credentialBundlePath, keyPath, and certificateChainPath");
     }
 }
 

@@ -89,6 +89,11 @@ impl Registry {
         let filter = self.filter(target, &options.labels, &options.fields)?;
         if !options.continued.is_empty() {
             let token = Token::read(&options.continued)?;
+            if token.revision == Token::NEWEST {
+                target.store.catch_up().await.map_err(cache_status)?;
+                let list = target.store.list(&filter);
+                return Ok(rest_of(list.revision, list.entries, &token, options));
+            }
             return self.list_from(target, &filter, options, token).await;
         }
         match (options.version, options.version_match) {
@@ -119,11 +124,7 @@ impl Registry {
     ) -> Result<Listed, Status> {
         let limit = options.limit;
         if target.store.unchanged_since(token.revision) {
-            let mut entries = target.store.list(filter).entries;
-            entries.retain(|entry| *entry.key > *token.after);
-            let mut listed = page(token.revision, entries, limit);
-            listed.remaining = listed.remaining.filter(|_| options.selects_all());
-            return Ok(listed);
+            return Ok(rest_of(token.revision, target.store.list(filter).entries, &token, options));
         }
         // etcd keeps history; the cache does not.
         let resource = target.resource();
@@ -134,7 +135,10 @@ impl Registry {
         let mut entries: Vec<Arc<Entry>> = Vec::new();
         let mut from_here = None;
         loop {
-            let batch = self.backend.range(&start, &end, 500, token.revision).await.map_err(backend_status)?;
+            let batch = match self.backend.range(&start, &end, 500, token.revision).await {
+                Err(storage::Error::Compacted(_)) => return Err(token.expired()),
+                batch => batch.map_err(backend_status)?,
+            };
             // What etcd counts is all that is left, of what a selector wants or not.
             let count = *from_here.get_or_insert(batch.count);
             if let Some(last) = batch.items.last() {
@@ -186,6 +190,14 @@ impl Registry {
     }
 }
 
+/// The page that a token asks for, out of all that there is.
+fn rest_of(revision: i64, mut entries: Vec<Object>, token: &Token, options: &ListOptions) -> Listed {
+    entries.retain(|entry| *entry.key > *token.after);
+    let mut listed = page(revision, entries, options.limit);
+    listed.remaining = listed.remaining.filter(|_| options.selects_all());
+    listed
+}
+
 fn page(revision: i64, mut entries: Vec<Object>, limit: usize) -> Listed {
     if limit == 0 || entries.len() <= limit {
         return Listed { revision, entries, continued: String::new(), remaining: None };
@@ -198,12 +210,23 @@ fn page(revision: i64, mut entries: Vec<Object>, limit: usize) -> Listed {
 
 /// What a client hands back for the next page.
 struct Token {
+    /// Of the whole list, or [`Self::NEWEST`].
     revision: i64,
     /// The last key of the page before.
     after: String,
 }
 
 impl Token {
+    /// The page after the last key of one whose history is gone: as things are now.
+    const NEWEST: i64 = -1;
+
+    fn expired(self) -> Status {
+        match self.after.is_empty() {
+            true => Status::expired("The resourceVersion for the provided list is too old."),
+            false => Status::expired_page(Self { revision: Self::NEWEST, after: self.after }.write()),
+        }
+    }
+
     fn write(&self) -> String {
         let text = json!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": self.after}).to_string();
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)

@@ -52,15 +52,27 @@ fn media_of(range: &str) -> Option<Media> {
 
 /// The first of the client's media types that there is of a version.
 pub fn accepted_for(form: &Served, request: &Request) -> Result<Accepted, Status> {
-    accepted(&request.headers, &request.query, form.form.protobuf)
+    accepted(&request.headers, &request.query, Has { protobuf: form.form.protobuf, tables: true })
 }
 
-fn accepted(headers: &HeaderMap, query: &Query, protobuf: bool) -> Result<Accepted, Status> {
+/// The first of the client's media types for an answer that is no object of a store: there is no table of it.
+pub fn accepted_for_answer(request: &Request) -> Result<Media, Status> {
+    accepted(&request.headers, &request.query, Has { protobuf: true, tables: false }).map(|accepted| accepted.media)
+}
+
+/// What there is of a kind beside JSON.
+#[derive(Clone, Copy)]
+struct Has {
+    protobuf: bool,
+    tables: bool,
+}
+
+fn accepted(headers: &HeaderMap, query: &Query, has: Has) -> Result<Accepted, Status> {
     let header = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
     for range in header.split(',') {
         let mut parts = range.split(';').map(str::trim);
         let media = media_of(parts.next().unwrap_or(""));
-        let Some(media) = media.filter(|media| protobuf || *media != Media::Protobuf) else { continue };
+        let Some(media) = media.filter(|media| has.protobuf || *media != Media::Protobuf) else { continue };
         let (mut kind, mut version, mut group) = ("", "", "");
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             match name {
@@ -74,10 +86,10 @@ fn accepted(headers: &HeaderMap, query: &Query, protobuf: bool) -> Result<Accept
         let form = match kind {
             "" => Form::Object,
             // Tables have no form in protobuf.
-            "Table" if known && media != Media::Protobuf => {
+            "Table" if known && has.tables && media != Media::Protobuf => {
                 Form::Table { version: version.into(), include: include(query)? }
             }
-            "PartialObjectMetadata" | "PartialObjectMetadataList" if known => {
+            "PartialObjectMetadata" | "PartialObjectMetadataList" if known && has.tables => {
                 Form::Metadata { version: version.into() }
             }
             _ => continue,
@@ -158,7 +170,9 @@ mod tests {
     fn form(accept: &str) -> Result<Form, u16> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, accept.parse().unwrap());
-        accepted(&headers, &Query::default(), true).map(|a| a.form).map_err(|status| status.code)
+        accepted(&headers, &Query::default(), Has { protobuf: true, tables: true })
+            .map(|a| a.form)
+            .map_err(|status| status.code)
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::objects::decode;
 use super::{Expected, Request, Rest, with_warnings};
 use crate::attributes::{Attributes, ResourceAttributes, User};
 use crate::authorization::Decision;
-use crate::rest::negotiate::accepted_media;
+use crate::rest::negotiate::accepted_for_answer;
 use crate::server::Body;
 
 impl Rest {
@@ -29,6 +29,7 @@ impl Rest {
         review: Review,
         body: Bytes,
     ) -> Result<Response<Body>, Status> {
+        let media = accepted_for_answer(request)?;
         let (mut object, warnings) = decode(request, &Expected::for_resource(resource), &body)?;
         request.query.dry_run("CreateOptions")?;
         let user = &request.attributes.user;
@@ -48,7 +49,7 @@ impl Rest {
         }
         object["status"] = status;
         let kind = (resource.group, resource.version, resource.kind);
-        let response = accepted_media(&request.headers).document(StatusCode::CREATED, kind, &object);
+        let response = media.document(StatusCode::CREATED, kind, &object);
         Ok(with_warnings(response, &warnings))
     }
 

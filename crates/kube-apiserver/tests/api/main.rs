@@ -5,6 +5,7 @@ mod apply;
 mod audit;
 mod common;
 mod components;
+mod conformance;
 mod hostile;
 mod limits;
 mod metrics;

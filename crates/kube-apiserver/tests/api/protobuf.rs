@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::schema::builtin;
+use api::schema::protobuf::envelope;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -106,4 +107,37 @@ async fn refusals_come_in_the_clients_form() {
     assert_eq!(status["details"], json!({"name": "nope", "kind": "pods"}));
     let table = format!("{PROTOBUF};as=Table;v=v1;g=meta.k8s.io");
     assert_eq!(api.call_for("GET", "/api/v1/pods", (PROTOBUF, &table), b"").await.0, 406);
+}
+
+/// Typed Go clients send them under the group and version of what they delete.
+#[tokio::test(flavor = "multi_thread")]
+async fn options_of_a_deletion_are_of_every_group() {
+    let api = Api::start().await;
+    let options = |api_version: &str, options: &Value| {
+        let id = builtin().of_kind("", "v1", "DeleteOptions").unwrap();
+        envelope(api_version, "DeleteOptions", &builtin().write_protobuf(id, options))
+    };
+    for (group, all) in [
+        ("v1", "/api/v1/namespaces/default/configmaps"),
+        ("apps/v1", "/apis/apps/v1/namespaces/default/controllerrevisions"),
+    ] {
+        let one = format!("{all}/held");
+        let (code, made) =
+            api.json("POST", all, &json!({"metadata": {"name": "held"}, "revision": 1, "data": {"a": "b"}})).await;
+        assert_eq!(code, 201, "{made}");
+        let other = options(group, &json!({"preconditions": {"uid": "another"}}));
+        let (code, body) = api.call_for("DELETE", &one, (PROTOBUF, PROTOBUF), &other).await;
+        assert_eq!((code, &read(&body)["reason"]), (409, &json!("Conflict")), "{group}");
+        let dry =
+            options(group, &json!({"dryRun": ["All"], "propagationPolicy": "Foreground", "gracePeriodSeconds": 3}));
+        assert_eq!(api.call_for("DELETE", &one, (PROTOBUF, PROTOBUF), &dry).await.0, 200, "{group}");
+        assert_eq!(api.json("GET", &one, &Value::Null).await.0, 200, "{group}");
+        let this = options(group, &json!({"preconditions": {"uid": made["metadata"]["uid"]}}));
+        assert_eq!(
+            api.call_for("DELETE", all, (PROTOBUF, PROTOBUF), &options(group, &json!({"dryRun": ["All"]}))).await.0,
+            200
+        );
+        assert_eq!(api.call_for("DELETE", &one, (PROTOBUF, PROTOBUF), &this).await.0, 200, "{group}");
+        assert_eq!(api.json("GET", &one, &Value::Null).await.0, 404, "{group}");
+    }
 }

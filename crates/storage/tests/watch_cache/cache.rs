@@ -104,6 +104,20 @@ async fn a_watch_begins_anywhere_in_history_and_nowhere_before_it() {
     assert!(matches!(store.watch(Filter::default(), revisions[2]), Err(CacheError::Expired { .. })));
 }
 
+/// Changes of a burst are told of with the next pulse: to those as well whose watch begins before it.
+#[tokio::test]
+async fn a_watch_that_begins_before_the_pulse_of_a_change_is_told_of_it() {
+    let (gate, _cache, store) = cache().await;
+    for _ in 0..50 {
+        let first = write(&*gate, "p", "n", "").await;
+        let second = write(&*gate, "p", "n", "").await;
+        store.catch_up().await.unwrap();
+        for wanted in [Filter::default(), filter("", "spec.nodeName=n")] {
+            assert_eq!(next(&mut store.watch(wanted, first).unwrap()).await.2, second);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_slow_watcher_is_overtaken_and_nobody_waits_for_it() {
     let (gate, _cache, store) = cache().await;
