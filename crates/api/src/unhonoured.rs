@@ -1,6 +1,10 @@
 //! What the API accepts and nothing honours yet. Who makes such an object is warned. The table can only shrink: a test holds each of its
 //! rows to the catalog, and what gets its controller loses its row.
 
+mod fields;
+
+pub use fields::warnings;
+
 /// Resources, as `plural` or `plural.group`, and what does not happen to their objects.
 const RESOURCES: &[(&str, &str)] = &[
     ("deployments.apps", "no controller makes replica sets of it"),
@@ -11,8 +15,7 @@ const RESOURCES: &[(&str, &str)] = &[
     ("cronjobs.batch", "no controller makes jobs of it"),
     ("horizontalpodautoscalers.autoscaling", "no controller scales by it"),
     ("poddisruptionbudgets.policy", "no eviction is held up by it"),
-    ("resourcequotas", "no quota is counted or enforced"),
-    ("limitranges", "no limits are set or enforced by it"),
+    ("resourcequotas", "no controller counts what there is, so nothing is held to it"),
     ("persistentvolumes", "no claims are bound to it"),
     ("persistentvolumeclaims", "no volume is bound to it"),
     ("storageclasses.storage.k8s.io", "no volumes are made by it"),
@@ -22,7 +25,6 @@ const RESOURCES: &[(&str, &str)] = &[
     ("networkpolicies.networking.k8s.io", "no traffic is held back by it"),
     ("servicecidrs.networking.k8s.io", "service addresses come from --service-cluster-ip-range alone"),
     ("endpointslices.discovery.k8s.io", "services are served from Endpoints alone"),
-    ("priorityclasses.scheduling.k8s.io", "pods are not given its priority"),
     ("runtimeclasses.node.k8s.io", "pods do not run under its handler"),
     ("mutatingwebhookconfigurations.admissionregistration.k8s.io", "no webhook is called"),
     ("validatingwebhookconfigurations.admissionregistration.k8s.io", "no webhook is called"),

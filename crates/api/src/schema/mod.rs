@@ -143,6 +143,10 @@ impl Schemas {
         &self.types[id.0 as usize]
     }
 
+    pub fn ids(&self) -> impl Iterator<Item = TypeId> {
+        (0..self.types.len()).map(|at| TypeId(at as u32))
+    }
+
     pub fn find(&self, name: &str) -> Option<TypeId> {
         self.by_name.get(name).copied()
     }

@@ -41,6 +41,9 @@ impl Registry {
             metadata.insert("generation".into(), 1.into());
         }
         let prefix = meta::text(&object, "generateName").to_owned();
+        // Of what the client has sent: what the server adds is the server's matter.
+        let unhonoured = unhonoured::warnings(resource.stored().schema, &object);
+        unhonoured.into_iter().for_each(|warning| context.warn(warning));
         // Rules may have written the name elsewhere, so another name begins with what the client sent.
         let unnamed = (meta::name(&object).is_empty() && !prefix.is_empty()).then(|| object.clone());
         if unnamed.is_some() {

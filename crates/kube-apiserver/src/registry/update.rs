@@ -6,7 +6,7 @@ use api::field::{Errors, Path};
 use api::meta::{self, metadata_mut};
 use api::status::Status;
 use api::strategy;
-use api::warnings;
+use api::{unhonoured, warnings};
 use bytes::Bytes;
 use serde_json::Value;
 use storage::{Guard, Op, Outcome};
@@ -173,6 +173,13 @@ impl Registry {
         admission.validate(&attempt, &document).await?;
         if matches!(rules, Rules::Object) {
             warnings::for_object(resource.kind, &document).into_iter().for_each(|warning| context.warn(warning));
+            let unhonoured = unhonoured::warnings(resource.stored().schema, &document);
+            if !unhonoured.is_empty() {
+                // What was there before has been told before.
+                let before = unhonoured::warnings(resource.stored().schema, old);
+                let new = unhonoured.into_iter().filter(|warning| !before.contains(warning));
+                new.for_each(|warning| context.warn(warning));
+            }
         }
         if meta::is_deleting(&document) && !holds_back(target, &document) {
             return Ok(Decided::Remove);

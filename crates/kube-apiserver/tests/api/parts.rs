@@ -84,3 +84,29 @@ async fn deployments_scale_and_jobs_select_their_own_pods() {
     assert_eq!((code, selected), (201, &made["metadata"]["uid"]), "{made}");
     assert_eq!(api.json("PUT", &format!("{jobs}/j"), &made).await, (200, made));
 }
+
+/// Of fields that nothing honours: once, when they come, and by whoever brings them.
+#[tokio::test]
+async fn who_asks_in_vain_is_warned() {
+    let api = Api::start_plugins(&[], &["StorageObjectInUseProtection", "ServiceAccount"]).await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let mut pod = json!({"metadata": {"name": "p"},
+        "spec": {"hostUsers": false, "containers": [{"name": "c", "image": "i:1"}]}});
+    let (code, warnings) = api.warned("POST", pods, &pod).await;
+    assert_eq!(code, 201);
+    let expected = "spec.hostUsers: accepted, and not honoured by this version: containers have the host's users";
+    assert_eq!(warnings, [expected]);
+    let path = format!("{pods}/p");
+    let (code, warnings) = api.warned("PATCH", &path, &json!({"metadata": {"labels": {"a": "b"}}})).await;
+    assert_eq!((code, warnings), (200, Vec::new()));
+    pod["metadata"]["name"] = "q".into();
+    pod["spec"]["hostUsers"] = true.into();
+    assert_eq!(api.warned("POST", pods, &pod).await, (201, Vec::new()));
+    let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+    let services = "/api/v1/namespaces/default/services";
+    assert_eq!(api.warned("POST", services, &service).await, (201, Vec::new()));
+    let (code, warnings) =
+        api.warned("PATCH", &format!("{services}/s"), &json!({"spec": {"externalIPs": ["192.0.2.1"]}})).await;
+    assert_eq!((code, warnings.len()), (200, 1), "{warnings:?}");
+    assert!(warnings[0].starts_with("spec.externalIPs: accepted"), "{warnings:?}");
+}
