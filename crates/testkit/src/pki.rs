@@ -30,6 +30,8 @@ struct Subject<'a> {
 
 /// What signs tokens of service accounts.
 const SERVICE_ACCOUNT_KEY: &str = "service-account.key";
+/// What verifies them; ours reads it out of the key, other servers want a file.
+const SERVICE_ACCOUNT_PUBLIC_KEY: &str = "service-account.pub";
 
 impl Pki {
     /// Makes what is missing. `hosts`: further names and addresses of this machine, for the servers' certificates.
@@ -46,7 +48,7 @@ impl Pki {
         }
         // What the files were made for; another machine name or address needs others.
         let want = server_hosts.join("\n");
-        let whole = folder.join(SERVICE_ACCOUNT_KEY).exists();
+        let whole = folder.join(SERVICE_ACCOUNT_PUBLIC_KEY).exists();
         if whole && fs::read_to_string(&made).is_ok_and(|text| text == want) {
             return Ok(pki);
         }
@@ -72,6 +74,7 @@ impl Pki {
         }
         let key = KeyPair::generate().map_err(Error::certificate)?;
         pki.write(SERVICE_ACCOUNT_KEY, &key.serialize_pem())?;
+        pki.write(SERVICE_ACCOUNT_PUBLIC_KEY, &key.public_key_pem())?;
         pki.write("made", &want)?;
         Ok(pki)
     }
