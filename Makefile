@@ -51,4 +51,9 @@ bench: root build ## measure this cluster's figures and the floors beside them
 	examples/images/build pause busybox
 	$(PROGRAMS)/xtask bench
 
-.PHONY: help root packages build up demo down clean test test-clients bench
+compare: ## ask upstream's kube-apiserver and ours the same, and tell what differs: UPSTREAM=path of a kube-apiserver 1.20
+	@[ -n "$(UPSTREAM)" ] || { echo "make: UPSTREAM must be the path of upstream's kube-apiserver 1.20" >&2; exit 1; }
+	cargo build --workspace
+	cargo run --quiet -p compare -- "$(UPSTREAM)"
+
+.PHONY: help root packages build up demo down clean test test-clients bench compare

@@ -37,7 +37,11 @@ impl fmt::Display for Difference {
 pub fn differences(ours: &Answer, theirs: &Answer) -> Vec<Difference> {
     let mut found = Vec::new();
     if ours.status != theirs.status {
-        found.push(Difference { at: "status".into(), ours: ours.status.to_string(), theirs: theirs.status.to_string() });
+        found.push(Difference {
+            at: "status".into(),
+            ours: ours.status.to_string(),
+            theirs: theirs.status.to_string(),
+        });
     }
     let names: BTreeSet<&String> = ours.headers.iter().chain(&theirs.headers).map(|(name, _)| name).collect();
     for name in names {

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-/// `generated`: the name that a server has made up, of which only the beginning is told.
 pub fn normal(value: &mut Value) {
     walk("", value);
 }
@@ -16,21 +15,23 @@ fn walk(key: &str, value: &mut Value) {
                 *text = plain(text);
             }
         }
-        Value::Number(number) if key == "nodePort" || key == "healthCheckNodePort" => {
-            if number.as_u64().is_some_and(|number| (30000..32768).contains(&number)) {
-                *value = "(node port)".into();
-            }
+        Value::Number(number) if (key == "nodePort" || key == "healthCheckNodePort") && is_node_port(number) => {
+            *value = "(node port)".into();
         }
         Value::Array(list) => list.iter_mut().for_each(|value| walk(key, value)),
         Value::Object(fields) => {
             generated(fields);
-            // As it comes is how it is compared: the order of fields says nothing.
             fields.iter_mut().for_each(|(key, value)| walk(key, value));
         }
         _ => {}
     }
 }
 
+fn is_node_port(number: &serde_json::Number) -> bool {
+    number.as_u64().is_some_and(|number| (30000..32768).contains(&number))
+}
+
+/// Of a name that a server has made up only the beginning is told.
 fn generated(fields: &mut serde_json::Map<String, Value>) {
     let Some(start) = fields.get("generateName").and_then(Value::as_str).map(str::to_owned) else { return };
     if let Some(Value::String(name)) = fields.get_mut("name")

@@ -133,7 +133,8 @@ async fn read(response: Response<Incoming>, step: &Step) -> Result<(Answer, bool
     let time = step.stop_after.unwrap_or(ENOUGH);
     let whole = tokio::time::timeout(time, all).await.map_or(Ok(false), |read| read.map(|()| true))?;
     let headers = parts.headers.iter().filter(|(name, _)| HEADERS.contains(&name.as_str()));
-    let headers = headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let body = parsed(&bytes, step.stop_after.is_some());
     Ok((Answer { status: parts.status.as_u16(), headers: headers.collect(), body }, whole))
 }

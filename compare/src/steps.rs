@@ -88,7 +88,8 @@ fn expand(written: &[Value], cells: &Map<String, Value>, samples: &[Value], step
             steps.push(Step::read(step)?);
             continue;
         };
-        let rows = if each == "samples" { samples } else { each.as_array().context("each: must be a list")?.as_slice() };
+        let rows =
+            if each == "samples" { samples } else { each.as_array().context("each: must be a list")?.as_slice() };
         let below = step["steps"].as_array().context("steps: must be a list")?;
         for row in rows {
             let mut cells = cells.clone();
