@@ -45,6 +45,24 @@ stop_ours() {
   say "$1 stopped"
 }
 
+# borrow_docker IMAGE...: the engine, the registry and these images (all of them without a name) for as long as the script runs. What ran
+# before is left running at its end.
+borrow_docker() {
+  had_engine=$(ours dockerd dockerd || true)
+  had_registry=$(ours registry docker-registry || true)
+  trap return_docker EXIT
+  scripts/docker-engine up
+  scripts/registry up
+  examples/images/build "$@"
+}
+
+return_docker() {
+  local code=$?
+  [ -n "$had_registry" ] || scripts/registry down
+  [ -n "$had_engine" ] || scripts/docker-engine down
+  exit $code
+}
+
 # wait_for SECONDS WHAT COMMAND...: polls COMMAND until it succeeds.
 wait_for() {
   local deadline=$((SECONDS + $1)) what=$2

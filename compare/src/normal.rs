@@ -2,26 +2,27 @@
 
 use serde_json::Value;
 
-pub fn normal(value: &mut Value) {
-    walk("", value);
+/// `own`: where the server listens.
+pub fn normal(value: &mut Value, own: &str) {
+    walk("", value, own);
 }
 
-fn walk(key: &str, value: &mut Value) {
+fn walk(key: &str, value: &mut Value, own: &str) {
     match value {
         Value::String(text) => {
             if let Some(instead) = placeholder(key, text) {
                 *text = instead.to_owned();
             } else {
-                *text = plain(text);
+                *text = plain(text, own);
             }
         }
         Value::Number(number) if (key == "nodePort" || key == "healthCheckNodePort") && is_node_port(number) => {
             *value = "(node port)".into();
         }
-        Value::Array(list) => list.iter_mut().for_each(|value| walk(key, value)),
+        Value::Array(list) => list.iter_mut().for_each(|value| walk(key, value, own)),
         Value::Object(fields) => {
             generated(fields);
-            fields.iter_mut().for_each(|(key, value)| walk(key, value));
+            fields.iter_mut().for_each(|(key, value)| walk(key, value, own));
         }
         _ => {}
     }
@@ -52,7 +53,8 @@ fn placeholder(key: &str, text: &str) -> Option<&'static str> {
 }
 
 /// A text with what is in it replaced, word by word.
-pub fn plain(text: &str) -> String {
+pub fn plain(text: &str, own: &str) -> String {
+    let text = &text.replace(own, "(server)");
     let mut result = String::with_capacity(text.len());
     let mut word = String::new();
     let in_word = |c: char| c.is_ascii_alphanumeric() || "-:.+".contains(c);
@@ -101,7 +103,7 @@ mod tests {
         let mut value = json!({"metadata": {"generateName": "a-", "name": "a-x7f2k", "resourceVersion": "71",
             "uid": "2b1c6f0e-6d1c-4a0e-8f5e-0a1b2c3d4e5f", "creationTimestamp": "2026-01-02T03:04:05Z"},
             "message": "until 2026-01-02T03:04:05Z at 10.99.3.4, 10.1.2.3", "nodePort": 30001});
-        normal(&mut value);
+        normal(&mut value, "127.0.0.1:6443");
         let expected = json!({"metadata": {"generateName": "a-", "name": "a-(5 random)", "resourceVersion": "(version)",
             "uid": "(uid)", "creationTimestamp": "(time)"},
             "message": "until (time) at (service address), 10.1.2.3", "nodePort": "(node port)"});

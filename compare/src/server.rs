@@ -111,10 +111,9 @@ impl Server {
             let text = found.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             self.kept.insert(name.clone(), text.unwrap_or_else(|| "(absent)".into()));
         }
-        normal(&mut answer.body);
         let own = self.address().to_string();
-        replace(&mut answer.body, &own);
-        answer.headers.iter_mut().for_each(|(_, value)| *value = plain(&value.replace(&own, "(server)")));
+        normal(&mut answer.body, &own);
+        answer.headers.iter_mut().for_each(|(_, value)| *value = plain(value, &own));
         Ok(answer)
     }
 }
@@ -145,39 +144,13 @@ fn parsed(bytes: &[u8], lines: bool) -> Value {
     if lines { text.lines().map(line).collect() } else { line(&text) }
 }
 
-fn replace(value: &mut Value, own: &str) {
-    match value {
-        Value::String(text) => *text = text.replace(own, "(server)"),
-        Value::Array(list) => list.iter_mut().for_each(|value| replace(value, own)),
-        Value::Object(fields) => fields.values_mut().for_each(|value| replace(value, own)),
-        _ => {}
-    }
-}
-
-/// Flags of 1.20 that make the same cluster as ours.
+/// The flags of ours, which 1.20 knows too, and what it wants beside them.
 fn upstream_arguments(cluster: &Cluster) -> Vec<String> {
-    let layout = &cluster.layout;
-    let pki = |file: &str| cluster.pki.path(file).display().to_string();
-    vec![
-        format!("--bind-address={}", layout.address),
-        format!("--advertise-address={}", layout.address),
-        format!("--secure-port={}", layout.apiserver_port),
+    let mut arguments = cluster.arguments("kube-apiserver");
+    arguments.extend([
         "--insecure-port=0".into(),
-        format!("--etcd-servers={}", layout.etcd_url()),
-        format!("--tls-cert-file={}", pki("apiserver.crt")),
-        format!("--tls-private-key-file={}", pki("apiserver.key")),
-        format!("--client-ca-file={}", pki("ca.crt")),
-        format!("--kubelet-client-certificate={}", pki("apiserver-kubelet-client.crt")),
-        format!("--kubelet-client-key={}", pki("apiserver-kubelet-client.key")),
-        format!("--kubelet-certificate-authority={}", pki("ca.crt")),
-        format!("--service-cluster-ip-range={}", layout.service_range),
-        "--service-account-issuer=https://kubernetes.default.svc.cluster.local".into(),
-        format!("--service-account-signing-key-file={}", pki("service-account.key")),
-        format!("--service-account-key-file={}", pki("service-account.pub")),
-        "--enable-bootstrap-token-auth=true".into(),
-        "--authorization-mode=Node,RBAC".into(),
-        "--enable-admission-plugins=NodeRestriction".into(),
-        "--disable-admission-plugins=ServiceAccount,StorageObjectInUseProtection".into(),
-        format!("--cert-dir={}", layout.folder.display()),
-    ]
+        format!("--service-account-key-file={}", cluster.pki.path("service-account.pub").display()),
+        format!("--cert-dir={}", cluster.layout.folder.display()),
+    ]);
+    arguments
 }

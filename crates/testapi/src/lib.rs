@@ -8,5 +8,5 @@ mod server;
 mod wire;
 
 pub use faults::refused;
-pub use library::{Library, WITHOUT_CONTROLLERS, plugins};
+pub use library::{Library, WITHOUT_CONTROLLERS, plugins, user};
 pub use server::ApiServer;

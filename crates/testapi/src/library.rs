@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::catalog::Catalog;
 use api::strategy::SYSTEM_NAMESPACES;
 use kube_apiserver::admission::{Admission, Configuration, Plugins};
+use kube_apiserver::attributes::User;
 use kube_apiserver::authentication::{Authentication, Issuer};
 use kube_apiserver::authorization::{AlwaysAllow, Authorization, Rbac};
 use kube_apiserver::exchange::Filters;
@@ -25,6 +26,11 @@ fn everything() -> Authorization {
 pub fn plugins(enable: &[&str], disable: &[&str]) -> Plugins {
     let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     Plugins::new(None, &list(enable), &list(disable)).expect("the test names plugins that there are")
+}
+
+pub fn user(name: &str, groups: &[&str]) -> Arc<User> {
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    Arc::new(User { name: name.into(), groups, ..User::default() })
 }
 
 pub struct Library {

@@ -17,7 +17,7 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::faults::{Between, Faults};
-use crate::library::{Library, WITHOUT_CONTROLLERS, plugins};
+use crate::library::{Library, WITHOUT_CONTROLLERS, plugins, user};
 use crate::wire::channel;
 
 /// Who may do everything.
@@ -152,11 +152,6 @@ fn has_status<K: Object>(object: &K) -> bool {
     let catalog = Catalog::builtin();
     let row = catalog.find(K::GROUP, K::VERSION, K::URL_PATH_SEGMENT);
     object["status"].is_object() && row.is_some_and(|row| row.subresource("status").is_some())
-}
-
-fn user(name: &str, groups: &[&str]) -> Arc<User> {
-    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-    Arc::new(User { name: name.into(), groups, ..User::default() })
 }
 
 /// To the server itself, which knows who calls as it would by a certificate.

@@ -54,10 +54,6 @@ fn unmanaged() -> &'static FieldSet {
     &SET
 }
 
-fn forget(object: &mut Value) {
-    metadata_mut(object).remove("managedFields");
-}
-
 /// Writes into `new` who manages which of its fields, after everything but an apply. `live`: the object as it was, if it was;
 /// `ignored`: what such a write can't change.
 pub fn update(schema: TypeId, live: Option<&Value>, new: &mut Value, writer: Writer<'_>, ignored: &FieldSet) {
@@ -65,12 +61,17 @@ pub fn update(schema: TypeId, live: Option<&Value>, new: &mut Value, writer: Wri
         "" => Managers::wanted(new),
         _ => None,
     };
-    let before = || live.map(Managers::of).unwrap_or_default();
-    // What nobody has tracked from its beginning is tracked from its first apply on.
-    let mut managers = match (wanted, live) {
-        (Some(wanted), Some(_)) if wanted.is_empty() && before().is_empty() => return forget(new),
-        (None, Some(_)) if before().is_empty() => return forget(new),
-        (wanted, _) => wanted.unwrap_or_else(before),
+    let mut managers = match wanted {
+        Some(wanted) if !wanted.is_empty() => wanted,
+        wanted => {
+            let before = live.map(Managers::of).unwrap_or_default();
+            // What nobody has tracked from its beginning is tracked from its first apply on.
+            if live.is_some() && before.is_empty() {
+                metadata_mut(new).remove("managedFields");
+                return;
+            }
+            wanted.unwrap_or(before)
+        }
     };
     let typed = Typed::new(builtin(), schema);
     let compared = typed.compare(live, new);

@@ -266,13 +266,11 @@ impl Typed {
     ) {
         let (mut more, mut less) = (Node::default(), Node::default());
         self.differences(place, old, new, &mut more, &mut less);
-        match less.is_empty() {
-            true => changed.add(element, more),
-            false => {
-                changed.add(element.clone(), more);
-                removed.add(element, less);
-            }
+        // Mostly nothing is removed, and nothing needs a copy of the name.
+        if !less.is_empty() {
+            removed.add(element.clone(), less);
         }
+        changed.add(element, more);
     }
 
     /// Items by their elements; `None` where some have no keys.

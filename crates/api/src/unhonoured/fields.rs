@@ -172,12 +172,17 @@ fn look(id: TypeId, value: &Value, path: &mut String, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
+                let row = looks.rows.get(name.as_str()).filter(|row| row.asks(value));
+                let below = looks.below.get(name.as_str());
+                if row.is_none() && below.is_none() {
+                    continue;
+                }
                 let before = path.len();
                 path.push_str(if path.is_empty() { "" } else { "." });
                 path.push_str(name);
-                if let Some(row) = looks.rows.get(name.as_str()).filter(|row| row.asks(value)) {
+                if let Some(row) = row {
                     found.push(format!("{path}: accepted, and not honoured by this version: {}", row.why));
-                } else if let Some(below) = looks.below.get(name.as_str()) {
+                } else if let Some(below) = below {
                     look(*below, value, path, found);
                 }
                 path.truncate(before);

@@ -87,26 +87,21 @@ impl Registry {
             ops.extend(added.iter().map(|claim| hold(claim, target)));
             let dropped = held.iter().filter(|claim| !wanted.contains(claim));
             ops.extend(dropped.map(|claim| Op::Delete { key: claim_key(claim) }));
-            match self.backend.commit(&guards, ops).await.map_err(backend_status)? {
+            let now = match self.backend.commit(&guards, ops).await.map_err(backend_status)? {
                 Outcome::Committed(revision) => return Ok(served(&stored, revision)),
-                Outcome::Refused(now) => match now.first().and_then(Option::as_ref) {
-                    None => return Err(target.not_found()),
-                    Some(now_stored) => {
-                        current = current_of(now_stored)?;
-                        if current.revision != revision {
-                            continue;
-                        }
-                        if !terms.hold(now.get(1..).unwrap_or_default()) {
-                            fresh = true;
-                            continue;
-                        }
-                        let taken =
-                            added.into_iter().zip(now.iter().skip(claims_from)).filter(|(_, now)| now.is_some());
-                        let taken = taken.map(|(claim, _)| claim);
-                        self.claims_taken(target, &parse(&stored)?, taken, &chosen, attempt)?;
-                    }
-                },
+                Outcome::Refused(now) => now,
+            };
+            let Some(Some(now_stored)) = now.first() else { return Err(target.not_found()) };
+            current = current_of(now_stored)?;
+            if current.revision != revision {
+                continue;
             }
+            if !terms.hold(now.get(1..).unwrap_or_default()) {
+                fresh = true;
+                continue;
+            }
+            let taken = added.into_iter().zip(now.iter().skip(claims_from)).filter(|(_, now)| now.is_some());
+            self.claims_taken(target, &parse(&stored)?, taken.map(|(claim, _)| claim), &chosen, attempt)?;
         }
         let resource = target.resource();
         Err(Status::stale(resource.group, resource.plural, &target.name))

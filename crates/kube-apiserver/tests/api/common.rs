@@ -20,7 +20,7 @@ use kube_apiserver::rest::Rest;
 use kube_apiserver::server::{Body, Front};
 use rpc::resource::resources_client::ResourcesClient;
 use serde_json::Value;
-use testapi::{Library, WITHOUT_CONTROLLERS, plugins};
+use testapi::{Library, WITHOUT_CONTROLLERS, plugins, user};
 use tower_service::Service;
 
 pub struct Api {
@@ -53,11 +53,6 @@ pub const ISSUER: &str = "https://issuer.test";
 
 /// Status code and body.
 pub type Answer = (u16, Vec<u8>);
-
-fn user(name: &str, groups: &[&str]) -> Arc<User> {
-    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-    Arc::new(User { name: name.into(), groups, ..User::default() })
-}
 
 /// What serves the library, for tokens of all kinds.
 pub fn rest(library: &Library, filters: Filters) -> Rest {
